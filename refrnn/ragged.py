@@ -1,0 +1,352 @@
+"""RaggedBatch: the truth about a batch of sequences of different lengths.
+
+Flat rows and lengths. Masks, offsets, batch sizes and permutations are derived from the lengths,
+each in one place (:mod:`refrnn.padding`, :mod:`refrnn.packing`, :mod:`refrnn.lanes`).
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from .padding import pad, row_coordinates, rows_of_mask, unpad
+from .types import Array, IntArray
+from .validation import (
+    check_array,
+    check_dtype,
+    check_integer,
+    check_lengths,
+    check_offsets,
+)
+
+__all__ = ["RaggedBatch"]
+
+
+class RaggedBatch:
+    """A batch of B sequences, sequence b being a (lengths[b], F) array.
+
+    Parameters
+    ----------
+    values : array_like of shape (N, F)
+        The rows of sequence 0, then of sequence 1, ...: float32, float64, longdouble, or complex
+        for the complex step. Not copied when it is already such an array: a batch is a read-only
+        view of it. An object with ``__cuda_array_interface__`` is kept as it is; only an unroll on
+        that device accepts it.
+    lengths : array_like of int, shape (B,)
+        Must add up to N. Length 0 is fine, and so is B = 0.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not allowed: integer values, float or bool lengths, objects, float16.
+    ValueError
+        If a shape or a length breaks a rule above; the message has the index.
+
+    See Also
+    --------
+    from_sequences, from_padded, from_offsets, from_mask : the other ways to make one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from refrnn import RaggedBatch
+    >>> batch = RaggedBatch.from_sequences([np.ones((2, 3)), np.zeros((0, 3)), np.ones((4, 3))])
+    >>> batch
+    RaggedBatch(B=3, N=6, F=3, lengths 0..4, float64)
+    >>> batch.lengths
+    array([2, 0, 4])
+    >>> batch[2].shape
+    (4, 3)
+    """
+
+    __slots__ = ("_lengths", "_offsets", "_values")
+
+    _values: Array
+    _lengths: IntArray
+    _offsets: IntArray
+
+    def __init__(self, values: Any, lengths: Any) -> None:
+        self._values = _check_values(values)
+        self._lengths = check_lengths(lengths)
+        total = int(self._lengths.sum())
+        if total != self._values.shape[0]:
+            raise ValueError(
+                f"lengths has sum {total}, expected the number of rows of values = "
+                f"{self._values.shape[0]}"
+            )
+        self._offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(self._lengths)])
+        self._lengths.flags.writeable = False
+        self._offsets.flags.writeable = False
+
+    @classmethod
+    def from_sequences(
+        cls, sequences: Iterable[Any], *, features: int | None = None, dtype: Any = None
+    ) -> RaggedBatch:
+        """Make a batch from one (length, F) array a sequence; the rows are copied.
+
+        Parameters
+        ----------
+        sequences : iterable of array_like, each of shape (length, F)
+            An empty list counts as a sequence of length 0.
+        features : int, optional
+            F. Needed when there is no sequence to read it from, checked when there is.
+        dtype : dtype, optional
+            Convert to this dtype. Needed when there is no sequence; without it all sequences must
+            have the same floating-point dtype.
+
+        Raises
+        ------
+        TypeError
+            If dtypes are mixed or not allowed, or `dtype` is missing for an empty batch.
+        ValueError
+            If a sequence has the wrong rank or number of features; the message names it.
+        """
+        arrays = [_check_sequence(s, i, dtype) for i, s in enumerate(sequences)]
+        rows = [(i, a) for i, a in enumerate(arrays) if a.ndim == 2]
+        if features is not None:
+            features = check_integer(features, "features", minimum=0)
+        elif rows:
+            features = rows[0][1].shape[1]
+        else:
+            raise ValueError("sequences has no (length, F) array, expected features= to be given")
+        typed = [a for a in arrays if a.ndim == 2 or dtype is not None]
+        if dtype is None and not typed:
+            raise TypeError("sequences has no (length, F) array, expected dtype= to be given")
+        common = check_dtype(typed[0].dtype if dtype is None else dtype, "dtype")
+        for i, a in rows:
+            if a.shape[1] != features:
+                raise ValueError(
+                    f"sequences[{i}] has shape {a.shape}, expected (length, F) with F = {features}"
+                )
+            if a.dtype != common:
+                raise TypeError(
+                    f"sequences[{i}] has dtype {a.dtype}, expected {common} as the others"
+                )
+        empty = np.zeros((0, features), common)
+        values = np.concatenate([empty, *(a for _, a in rows)])
+        return cls(values, np.array([a.shape[0] for a in arrays], dtype=np.int64))
+
+    @classmethod
+    def from_padded(cls, values: Any, lengths: Any, batch_first: bool = False) -> RaggedBatch:
+        """Take the real steps out of a padded array; whatever stands in the padding is left there.
+
+        Parameters
+        ----------
+        values : array_like of shape (T, B, F), or (B, T, F) if `batch_first`
+        lengths : array_like of int, shape (B,)
+            Each at most T.
+        batch_first : bool
+            Which of the two shapes `values` has.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `values` has another rank or dtype, or a length is invalid or exceeds T.
+        """
+        return cls(unpad(values, lengths, batch_first=batch_first), lengths)
+
+    @classmethod
+    def from_offsets(cls, values: Any, offsets: Any) -> RaggedBatch:
+        """Make a batch of rows ``values[offsets[b]:offsets[b + 1]]``, as Arrow and awkward keep it.
+
+        Parameters
+        ----------
+        values : array_like of shape (N, F)
+            Not copied (see the class).
+        offsets : array_like of int, shape (B + 1,)
+            Starts at 0, never falls, ends at N.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a rule above is broken; the message has the index.
+        """
+        checked = _check_values(values)
+        return cls(checked, np.diff(check_offsets(offsets, checked.shape[0])))
+
+    @classmethod
+    def from_mask(cls, values: Any, mask: Any, batch_first: bool = False) -> RaggedBatch:
+        """Take the steps of a padded array at which `mask` is True; holes are closed up.
+
+        A recurrent cell carries its state through a hole, so closing it changes nothing.
+        :func:`refrnn.padding.unmask` puts rows back to their places, zeros in the holes.
+
+        Parameters
+        ----------
+        values : array_like of shape (T, B, F), or (B, T, F) if `batch_first`
+        mask : ndarray of bool, shape (T, B), or (B, T) if `batch_first`
+        batch_first : bool
+            Which of the two shapes `values` and `mask` have.
+
+        Raises
+        ------
+        TypeError
+            If the mask is not bool or `values` has another dtype than refrnn computes in.
+        ValueError
+            If a shape disagrees.
+        """
+        return cls(*rows_of_mask(values, mask, batch_first=batch_first))
+
+    @property
+    def values(self) -> Array:
+        """All rows, shape (N, F), read-only: sequence 0, then sequence 1, ..."""
+        return self._values
+
+    @property
+    def lengths(self) -> IntArray:
+        """Steps of each sequence, int64, shape (B,), read-only."""
+        return self._lengths
+
+    @property
+    def offsets(self) -> IntArray:
+        """First row of each sequence, and N at the end: int64, shape (B + 1,), read-only."""
+        return self._offsets
+
+    @property
+    def batch_size(self) -> int:
+        """B, the number of sequences, those of length 0 included."""
+        return self._lengths.size
+
+    @property
+    def total_steps(self) -> int:
+        """N, the number of real steps: the sum of the lengths."""
+        return int(self._offsets[-1])
+
+    @property
+    def max_length(self) -> int:
+        """T, the longest length; 0 for an empty batch."""
+        return int(self._lengths.max(initial=0))
+
+    @property
+    def features(self) -> int:
+        """F, the number of values in a row."""
+        return int(self._values.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the values."""
+        return self._values.dtype
+
+    def __len__(self) -> int:
+        return self.batch_size
+
+    def __getitem__(self, index: int) -> Array:
+        """Sequence `index`, a read-only view of shape (length, F)."""
+        b = operator.index(index)
+        if not -self.batch_size <= b < self.batch_size:
+            raise IndexError(f"index has value {b}, expected -B <= index < B = {self.batch_size}")
+        b %= self.batch_size
+        view: Array = self._values[self._offsets[b] : self._offsets[b + 1]]
+        return view
+
+    def __iter__(self) -> Iterator[Array]:
+        return (self[b] for b in range(self.batch_size))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RaggedBatch):
+            return NotImplemented
+        return (
+            self.dtype == other.dtype
+            and np.array_equal(self._lengths, other._lengths)
+            and np.array_equal(self._values, other._values)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # holds arrays, compares by value
+
+    def __repr__(self) -> str:
+        shortest = int(self._lengths.min()) if self.batch_size else 0
+        return (
+            f"RaggedBatch(B={self.batch_size}, N={self.total_steps}, F={self.features}, "
+            f"lengths {shortest}..{self.max_length}, {self.dtype})"
+        )
+
+    def to_padded(
+        self,
+        batch_first: bool = False,
+        padding_value: float = 0.0,
+        max_length: int | None = None,
+    ) -> Array:
+        """Lay the batch out as a padded array of shape (T, B, F), or (B, T, F) if `batch_first`.
+
+        Parameters
+        ----------
+        batch_first : bool
+            Which of the two shapes to make.
+        padding_value : float
+            What to write where a sequence has no step.
+        max_length : int, optional
+            T, at least the longest length (the default).
+        """
+        return pad(
+            self._values,
+            self._lengths,
+            batch_first=batch_first,
+            padding_value=padding_value,
+            max_length=max_length,
+        )
+
+    def with_values(self, values: Any) -> RaggedBatch:
+        """A batch of the same lengths with other rows, shape (N, any F)."""
+        return RaggedBatch(values, self._lengths)
+
+    def permute(self, order: Any) -> RaggedBatch:
+        """The batch whose sequence b is this one's sequence ``order[b]``; rows are copied.
+
+        Parameters
+        ----------
+        order : array_like of int, shape (any,)
+            Sequence numbers, each in 0..B-1; a subset, or repeats, are fine.
+        """
+        chosen = check_lengths(order, name="order", maximum=self.batch_size - 1)
+        lengths = self._lengths[chosen]
+        sequence, step = row_coordinates(lengths)
+        return RaggedBatch(self._values[self._offsets[chosen][sequence] + step], lengths)
+
+    def slice_time(self, start: int, stop: int) -> RaggedBatch:
+        """Steps start..stop-1 of every sequence; shorter sequences give fewer, or none.
+
+        With the state carried from window to window this is stateful running and truncated BPTT.
+
+        Parameters
+        ----------
+        start, stop : int
+            0 <= start <= stop.
+        """
+        first = check_integer(start, "start", minimum=0)
+        end = check_integer(stop, "stop", minimum=first)
+        begin = np.minimum(self._lengths, first)
+        lengths = np.minimum(self._lengths, end) - begin
+        sequence, step = row_coordinates(lengths)
+        return RaggedBatch(self._values[(self._offsets[:-1] + begin)[sequence] + step], lengths)
+
+
+def _check_values(values: Any) -> Array:
+    """`values` as a read-only (N, F) array; a device array is passed on after a look at it."""
+    if hasattr(values, "__cuda_array_interface__") and not isinstance(values, np.ndarray):
+        check_dtype(values.dtype, "values", complex_allowed=False)
+        if len(values.shape) != 2:
+            raise ValueError(f"values has shape {tuple(values.shape)}, expected (N, F)")
+        device_values: Array = values
+        return device_values
+    view = check_array(values, "values", ndim=2, rule="(N, F)").view()
+    view.flags.writeable = False
+    return view
+
+
+def _check_sequence(sequence: Any, i: int, dtype: Any) -> Array:
+    """One sequence as a (length, F) array, or a (0,) array for an empty list."""
+    name = f"sequences[{i}]"
+    if dtype is not None:
+        try:
+            sequence = np.asarray(sequence, dtype=check_dtype(dtype, "dtype"))
+        except (TypeError, ValueError):
+            raise TypeError(f"{name} has values that are not numbers, expected {dtype}") from None
+    elif isinstance(sequence, (list, tuple)) and not sequence:
+        return np.zeros(0)
+    shape = np.shape(sequence)
+    return check_array(
+        sequence, name, ndim=1 if shape == (0,) else 2, rule="(length, F), one row a step"
+    )
