@@ -26,7 +26,7 @@ def first_error_line(log):
     return (errors or lines or ["no message"])[0]
 
 
-class build_optional(build_ext):  # noqa: N801 - commands of setuptools are named like this
+class build_optional(build_ext):
     """Build what can be built, and write down what could not be and why."""
 
     def run(self):
@@ -43,18 +43,19 @@ class build_optional(build_ext):  # noqa: N801 - commands of setuptools are name
 
     def build_extension(self, ext):
         """Build one part; whatever stops it becomes its reason."""
-        self.command = None
+        self.command = ""
         if self.compiler.compiler_type == "unix":
-            self.compiler.spawn = self.spawn_and_read
+            # one name in older setuptools, the other in newer
+            self.compiler.spawn = self.compiler.call = self.run_compiler
         try:
             super().build_extension(ext)
         except Exception as error:
-            reason = {"built": False, "command": self.command, "error": first_error_line(str(error))}
-            self.record[ext.name] = reason
-            raise CompileError(f"{ext.name} was not built: {reason['error']}") from error
+            line = first_error_line(str(error))
+            self.record[ext.name] = {"built": False, "command": self.command, "error": line}
+            raise CompileError(f"{ext.name} was not built: {line}") from error
         self.record[ext.name] = {"built": True}
 
-    def spawn_and_read(self, command, **_options):
+    def run_compiler(self, command, **_options):
         """Run a compiler as distutils would, but read what it says."""
         self.command = " ".join(map(str, command))
         done = subprocess.run(
