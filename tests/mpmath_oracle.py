@@ -50,10 +50,10 @@ class Scalar:
         return Scalar(self.tape, -self.value, [(self, -MP.one)])
 
     def __sub__(self, other: Any) -> "Scalar":
-        return self + (-other)
+        return self.__add__(-other)
 
     def __rsub__(self, other: Any) -> "Scalar":
-        return -self + other
+        return (-self).__add__(other)
 
     def reciprocal(self) -> "Scalar":
         return Scalar(self.tape, 1 / self.value, [(self, -1 / self.value**2)])
@@ -191,7 +191,7 @@ class Block:
     def __init__(self, parameters: Parameters, gates: str, gate: str) -> None:
         size = len(parameters["W_hh"]) // len(gates)
         first = gates.index(gate) * size
-        self.of = {
+        self.of: dict[str, Any] = {
             name: parameters[name][first : first + size]
             for name in ("W_ih", "W_hh", "b_ih", "b_hh")
             if name in parameters

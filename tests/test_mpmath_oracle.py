@@ -13,7 +13,7 @@ import pytest
 from .mpmath_oracle import MP, Act, Result, Spec, leaves, run, value_and_derivative
 
 LINE = Act("affine", 1.0, 0.0)  # the identity
-LINEAR = {"gate_activation": LINE, "cell_activation": LINE, "output_activation": LINE}
+LINEAR = Spec("lstm", gate_activation=LINE, cell_activation=LINE, output_activation=LINE)
 
 
 def flat(tree: Any) -> list[float]:
@@ -101,7 +101,7 @@ def lstm_parameters(**changes: Any) -> dict[str, Any]:
 
 def test_lstm_gate_order_and_equations_on_paper() -> None:
     # x = 1: i, f, g, o = 1, 2, 3, 4 ; c = 2*5 + 1*3 = 13 ; h = 4*13 = 52
-    got = run(Spec("lstm", **LINEAR), lstm_parameters(), [[[1.0]]], ([[7.0]], [[5.0]]))
+    got = run(LINEAR, lstm_parameters(), [[[1.0]]], ([[7.0]], [[5.0]]))
     assert flat(got.outputs) == [52.0]
     assert flat(got.state_n) == [52.0, 13.0]
 
@@ -109,7 +109,7 @@ def test_lstm_gate_order_and_equations_on_paper() -> None:
 def test_lstm_adjoint_on_paper() -> None:
     # d_h = 1, d_c_n = 2: d_o = 13, d_c = 2 + 4 = 6, d_f = 30, d_i = 18, d_g = 6, d_c_prev = 12
     got = run(
-        Spec("lstm", **LINEAR), lstm_parameters(), [[[1.0]]], ([[7.0]], [[5.0]]), False,
+        LINEAR, lstm_parameters(), [[[1.0]]], ([[7.0]], [[5.0]]), False,
         [[[1.0]]], ([[0.0]], [[2.0]]),
     )  # fmt: skip
     assert flat(got.d_parameters["W_ih"]) == [18.0, 30.0, 6.0, 13.0]
@@ -121,7 +121,7 @@ def test_lstm_adjoint_on_paper() -> None:
 def test_peepholes_look_at_the_old_and_the_new_cell_state_on_paper() -> None:
     # i = 1 + 10*5 = 51, f = 2 + 20*5 = 102, c = 102*5 + 51*3 = 663, o = 4 + 30*663 = 19894
     parameters = lstm_parameters(p_i=[10.0], p_f=[20.0], p_o=[30.0])
-    spec = Spec("lstm", peepholes=True, **LINEAR)
+    spec = LINEAR._replace(peepholes=True)
     got = run(spec, parameters, [[[1.0]]], ([[7.0]], [[5.0]]), False, [[[1.0]]])
     assert flat(got.state_n) == [19894 * 663, 663]
     # d_o = 663, d_c = 19894 + 30*663 = 39784
@@ -134,7 +134,7 @@ def test_peepholes_look_at_the_old_and_the_new_cell_state_on_paper() -> None:
 def test_coupled_forget_gate_is_the_complement_on_paper() -> None:
     # rows i, g, o: i = 3, f = 1 - 3 = -2, g = 2, o = 4 ; c = -2*5 + 3*2 = -4 ; h = -16
     parameters = {"W_ih": [[3.0], [2.0], [4.0]], "W_hh": [[0.0]] * 3}
-    spec = Spec("lstm", coupled=True, **LINEAR)
+    spec = LINEAR._replace(coupled=True)
     got = run(spec, parameters, [[[1.0]]], ([[7.0]], [[5.0]]), False, [[[1.0]]])
     assert flat(got.state_n) == [-16.0, -4.0]
     # d_c = 4: d_a_i = 4*(2 - 5), d_a_g = 4*3, d_a_o = -4
@@ -146,7 +146,7 @@ def test_projection_comes_last_on_paper() -> None:
     # o*c = 52 as above ; h = (2, -1)*52 ; the hidden weights have two columns
     parameters = lstm_parameters(W_hh=[[0.0, 0.0]] * 4, W_hr=[[2.0], [-1.0]])
     got = run(
-        Spec("lstm", **LINEAR), parameters, [[[1.0]]], ([[7.0, 8.0]], [[5.0]]), False,
+        LINEAR, parameters, [[[1.0]]], ([[7.0, 8.0]], [[5.0]]), False,
         [[[10.0, 1.0]]],
     )  # fmt: skip
     assert flat(got.state_n) == [104.0, -52.0, 13.0]
@@ -157,7 +157,7 @@ def test_projection_comes_last_on_paper() -> None:
 def test_cell_clip_is_the_state_and_precedes_the_peephole_on_paper() -> None:
     # c = clip(13) = 10, o = 4 + 2*10 = 24, h = 240 ; nothing flows back through the clip
     parameters = lstm_parameters(p_i=[0.0], p_f=[0.0], p_o=[2.0])
-    spec = Spec("lstm", peepholes=True, cell_clip=10.0, **LINEAR)
+    spec = LINEAR._replace(peepholes=True, cell_clip=10.0)
     got = run(spec, parameters, [[[1.0]]], ([[7.0]], [[5.0]]), False, [[[1.0]]], ([[0.0]], [[1.0]]))
     assert flat(got.state_n) == [240.0, 10.0]
     assert flat(got.d_parameters["W_ih"]) == [0.0, 0.0, 0.0, 10.0]
@@ -169,7 +169,7 @@ def test_cell_clip_is_the_state_and_precedes_the_peephole_on_paper() -> None:
 
 def test_gate_clip_is_on_the_pre_activation_of_every_gate_on_paper() -> None:
     # i, f, g, o = 1, 2, 2.5, 2.5 ; c = 10 + 2.5 ; h = 2.5*12.5
-    spec = Spec("lstm", gate_clip=2.5, **LINEAR)
+    spec = LINEAR._replace(gate_clip=2.5)
     got = run(spec, lstm_parameters(), [[[1.0]]], ([[7.0]], [[5.0]]), False, [[[1.0]]])
     assert flat(got.state_n) == [31.25, 12.5]
     assert flat(got.d_parameters["W_ih"]) == [2.5 * 2.5, 2.5 * 5, 0.0, 0.0]
