@@ -36,6 +36,10 @@ class Arithmetic(Protocol):
         """The sum over the rows of (n, m), shape (m,)."""
         ...
 
+    def rounded(self, y: Array) -> None:
+        """Told of every activation and state just computed; may change it **in place**."""
+        ...
+
 
 class _Blas:
     """NumPy's ``@``: fast; bits depend on the number of rows and of BLAS threads."""
@@ -57,6 +61,9 @@ class _Blas:
         total: Array = a.sum(axis=0)
         return total
 
+    def rounded(self, y: Array) -> None:
+        pass
+
 
 class _Einsum(_Blas):
     """One sequential sum an element over k, whatever the number of rows, threads or neighbours."""
@@ -73,7 +80,7 @@ class _Einsum(_Blas):
 
 
 class MonteCarlo(_Blas):
-    """Every product perturbed by up to `unit` times the sum of the absolute values of its terms.
+    """Perturb products by up to `unit` times their terms' absolute values, elements by `unit`.
 
     Monte Carlo arithmetic (Parker 1997): the spread of a few runs shows how rounding errors of
     that size move the results, with the cancellation and the growth this very input has.
@@ -104,6 +111,9 @@ class MonteCarlo(_Blas):
         total = super().sum_rows(a)
         total += self._noise(np.abs(a).sum(axis=0))
         return total
+
+    def rounded(self, y: Array) -> None:
+        y += self._noise(np.abs(y))
 
     def _noise(self, size: Array) -> Array:
         """Uniform in +-unit * size."""

@@ -111,7 +111,10 @@ def pad(
             f"{values.shape[0]}"
         )
     return unmask(
-        values, mask.T if batch_first else mask, batch_first=batch_first, padding_value=padding_value
+        values,
+        mask.T if batch_first else mask,
+        batch_first=batch_first,
+        padding_value=padding_value,
     )
 
 

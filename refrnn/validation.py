@@ -100,7 +100,9 @@ def check_lengths(lengths: Any, *, name: str = "lengths", maximum: int | None = 
         long = np.flatnonzero(array > maximum)
         if long.size:
             i = int(long[0])
-            raise ValueError(f"{name}[{i}] has value {array[i]}, expected a length <= T = {maximum}")
+            raise ValueError(
+                f"{name}[{i}] has value {array[i]}, expected a length <= T = {maximum}"
+            )
     return array
 
 
@@ -116,7 +118,9 @@ def check_offsets(offsets: Any, total: int, *, name: str = "offsets") -> IntArra
     """
     array = _integer_vector(offsets, name, "offsets of shape (B+1,)")
     if array.size == 0:
-        raise ValueError(f"{name} has shape (0,), expected offsets of shape (B+1,), so at least [0]")
+        raise ValueError(
+            f"{name} has shape (0,), expected offsets of shape (B+1,), so at least [0]"
+        )
     if array[0] != 0:
         raise ValueError(f"{name}[0] has value {array[0]}, expected 0")
     falling = np.flatnonzero(np.diff(array) < 0)

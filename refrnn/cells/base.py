@@ -298,9 +298,10 @@ class Cell(ABC, Generic[StateT, TapeT]):
         """The pre-activation after the gate clip; `a` itself where there is none."""
         return a if self.gate_clip is None else clip(a, self.gate_clip)
 
-    def _activate(self, f: Activation, a: Array, out: Array) -> None:
+    def _activate(self, weights: Weights, f: Activation, a: Array, out: Array) -> None:
         """y = f(clip(a)), written to `out`."""
         f.value(self._clipped(a), out=out)
+        weights.arithmetic.rounded(out)
 
     def _pull_back(self, f: Activation, a: Array, y: Array, d_y: Array, d_a: Array) -> None:
         """Adjoint of :meth:`_activate`: d_a = d_y f'(clip(a)), 0 outside the clip's bounds."""

@@ -141,11 +141,12 @@ class GRU(Cell[GRUState, GRUTape]):
                 tape.q[...] += weights.parameters["b_hh"][2 * H :]
         else:
             a_rz += product(h_prev, weights.W_hh_T[:, : 2 * H])  # G1
-        self._activate(self.gate_activation, a_rz, self._block(gates, _R, 2))  # G2
+        self._activate(weights, self.gate_activation, a_rz, self._block(gates, _R, 2))  # G2
         a_n += r * tape.q if self.reset_after else product(r * h_prev, weights.W_hh_T[:, 2 * H :])
-        self._activate(self.candidate_activation, a_n, n)  # G3
+        self._activate(weights, self.candidate_activation, a_n, n)  # G3
         np.multiply(z, h_prev, out=tape.h)  # G4
         tape.h[...] += self._one_minus_z(a) * n
+        weights.arithmetic.rounded(tape.h)
         return GRUState(tape.h)
 
     def step_backward(

@@ -143,7 +143,9 @@ class LSTM(Cell[LSTMState, LSTMTape]):
         """Refuse options together that no framework gives a meaning together."""
         rule = "None: no framework defines the two together"
         if self.gate_clip is not None and self.proj_size:
-            raise ValueError(f"gate_clip has value {self.gate_clip} beside proj_size, expected {rule}")
+            raise ValueError(
+                f"gate_clip has value {self.gate_clip} beside proj_size, expected {rule}"
+            )
         for other in ("gate_clip", "coupled"):
             if self.cell_clip is not None and getattr(self, other) not in (None, False):
                 raise ValueError(
@@ -200,10 +202,13 @@ class LSTM(Cell[LSTMState, LSTMTape]):
                 self._block(a, 1)[...] += p["p_f"] * prev.c
         before_g = self._g  # i, and f where it is a gate of its own: one call for both
         self._activate(
-            self.gate_activation, self._block(a, 0, before_g), self._block(gates, 0, before_g)
+            weights,
+            self.gate_activation,
+            self._block(a, 0, before_g),
+            self._block(gates, 0, before_g),
         )  # L2
         g = self._block(gates, self._g)
-        self._activate(self.cell_activation, self._block(a, self._g), g)  # L3
+        self._activate(weights, self.cell_activation, self._block(a, self._g), g)  # L3
         np.multiply(self._forget(tape), prev.c, out=c)  # L4
         c += self._block(gates, 0) * g
         if self.cell_clip is not None:
@@ -212,8 +217,10 @@ class LSTM(Cell[LSTMState, LSTMTape]):
         a_o, o = self._block(a, self._o), self._block(gates, self._o)
         if self.peepholes:
             a_o += p["p_o"] * c
-        self._activate(self.gate_activation, a_o, o)  # L5
+        self._activate(weights, self.gate_activation, a_o, o)  # L5
+        weights.arithmetic.rounded(c)
         self.output_activation.value(c, out=tape.out_c)
+        weights.arithmetic.rounded(tape.out_c)
         if self.proj_size:
             product(o * tape.out_c, weights.arithmetic.transposed(p["W_hr"]), out=tape.h)  # L6
         else:
@@ -260,9 +267,7 @@ class LSTM(Cell[LSTMState, LSTMTape]):
             return self._block(tape.gates, 1)
         return self.gate_activation.complement(self._clipped(self._block(tape.a, 0)))
 
-    def _input_forget_backward(
-        self, tape: LSTMTape, c_prev: Array, d_c: Array, d_a: Array
-    ) -> None:
+    def _input_forget_backward(self, tape: LSTMTape, c_prev: Array, d_c: Array, d_a: Array) -> None:
         """L4' and L2' of the gates i and f: the cotangents of their pre-activations into `d_a`."""
         a, gates = tape.a, tape.gates
         g = self._block(gates, self._g)

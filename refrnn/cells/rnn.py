@@ -99,7 +99,7 @@ class RNN(Cell[RNNState, RNNTape]):
     def step(self, weights: Weights, tape: RNNTape, prev: RNNState) -> RNNState:
         a = tape.a
         a += weights.arithmetic.product(prev.h, weights.W_hh_T)  # R1
-        self._activate(self.activation, a, tape.h)  # R2
+        self._activate(weights, self.activation, a, tape.h)  # R2
         return RNNState(tape.h)
 
     def step_backward(
@@ -118,4 +118,3 @@ class RNN(Cell[RNNState, RNNTape]):
         self, weights: Weights, tape: RNNTape, prev: RNNState, d_tape: RNNCotangents, x: Array
     ) -> dict[str, Array]:
         return self._sums(weights, d_tape.a, prev.h, x)
-

@@ -133,7 +133,9 @@ def backward(tape: Tape, d_output: Any = None, d_state_n: Any = None) -> Gradien
     if not isinstance(tape, Tape):
         raise TypeError(f"tape has type {type(tape).__name__}, expected run.tape")
     if tape.dtype.kind == "c":
-        raise TypeError(f"tape has dtype {tape.dtype}, expected a real one: complex is forward only")
+        raise TypeError(
+            f"tape has dtype {tape.dtype}, expected a real one: complex is forward only"
+        )
     rows = int(tape.lengths.sum())
     cotangent = _check_d_output(tape, d_output, rows)
     d_state = _check_states(tape.cell, d_state_n, tape.lengths.size, tape.dtype, "d_state_n")

@@ -1,0 +1,127 @@
+"""The one tolerance: how far a correct result may lie from the reference.
+
+``|got - reference| <= 32 * eps(dtype) * max(1, T) * scale``, per array. T is the longest sequence;
+``scale`` says how large the array is and how far a rounding error of one unit can move it, and is
+measured on the very case at hand (:func:`refrnn.comparison.reference`). Where everything underflows
+the smallest normal number takes the place of the scale's rounding error.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .types import Array
+from .validation import check_dtype
+
+__all__ = ["Deviation", "deviation", "tolerance"]
+
+#: Rounding errors of one unit that a correct implementation may pile up in a step.
+UNITS_PER_STEP = 32
+
+
+class Deviation(NamedTuple):
+    """How far one array lies from the reference.
+
+    Attributes
+    ----------
+    name : str
+        Which array: ``output``, ``h_n``, ``d_W_hh``, ...
+    in_tolerances : float
+        The worst error divided by the tolerance; above 1 is wrong. Inf where a number is not
+        finite.
+    normwise : float
+        The worst error divided by the largest number of the reference.
+    index : tuple of int
+        Where the worst error is.
+    got, expected : float
+        The numbers there.
+    tolerance : float
+        What the formula allows.
+    """
+
+    name: str
+    in_tolerances: float
+    normwise: float
+    index: tuple[int, ...]
+    got: float
+    expected: float
+    tolerance: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the array is within tolerance."""
+        return self.in_tolerances <= 1.0
+
+    def __str__(self) -> str:
+        where = f"{self.name}[{', '.join(map(str, self.index))}]" if self.index else self.name
+        return (
+            f"{where} has value {self.got:.17g}, expected {self.expected:.17g} "
+            f"(off by {self.in_tolerances:.3g} tolerances of {self.tolerance:.2g}; "
+            f"normwise error {self.normwise:.1e})"
+        )
+
+
+def tolerance(dtype: Any, max_length: int, scale: float) -> float:
+    """The largest error allowed in an array.
+
+    Parameters
+    ----------
+    dtype : dtype
+        What was computed in: float32, float64 or longdouble.
+    max_length : int
+        T, the longest sequence.
+    scale : float
+        Size and condition of the array, in its own unit.
+
+    Returns
+    -------
+    float
+    """
+    info = np.finfo(check_dtype(dtype, "dtype", complex_allowed=False))
+    unit = float(info.eps) * scale + float(info.smallest_normal)
+    return UNITS_PER_STEP * max(1, max_length) * unit
+
+
+def deviation(
+    name: str, got: Array, reference: Array, *, scale: float, dtype: Any, max_length: int
+) -> Deviation:
+    """Compare one array with the reference by the one formula.
+
+    Parameters
+    ----------
+    name : str
+        What to call the array.
+    got, reference : ndarrays of one shape
+    scale, dtype, max_length
+        As in :func:`tolerance`; `dtype` is what `got` was computed in.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or the scale is not a finite number: then no statement is possible.
+    """
+    if got.shape != reference.shape:
+        raise ValueError(f"{name} has shape {got.shape}, expected {reference.shape}")
+    if not np.isfinite(scale):
+        raise ValueError(f"{name} has scale {scale}, expected a finite number")
+    allowed = tolerance(dtype, max_length, scale)
+    if got.size == 0:
+        return Deviation(name, 0.0, 0.0, (), 0.0, 0.0, allowed)
+    wide = np.result_type(got.dtype, reference.dtype)
+    with np.errstate(invalid="ignore"):
+        error = np.abs(got.astype(wide) - reference.astype(wide))
+    error[~np.isfinite(error)] = np.inf  # NaN and Inf are never right, not even where both have one
+    index = np.unravel_index(int(error.argmax()), error.shape)
+    worst = float(error[index])
+    largest = float(np.abs(reference).max())
+    return Deviation(
+        name,
+        worst / allowed,
+        worst / largest if largest > 0 else worst,
+        tuple(int(i) for i in index),
+        float(got[index]),
+        float(reference[index]),
+        allowed,
+    )
