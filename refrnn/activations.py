@@ -21,7 +21,7 @@ __all__ = ["ACTIVATION_NAMES", "Activation", "activation", "sech2", "sigmoid"]
 
 
 def sigmoid(a: Array, out: Array | None = None) -> Array:
-    """1 / (1 + exp(-a)), to a few ulp of its own size for every a whose result is a normal number.
+    """1 / (1 + exp(-a)), to a few ulp for every a whose result is a normal number.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def sigmoid(a: Array, out: Array | None = None) -> Array:
         negative = a.real < 0
         e = np.exp(np.where(negative, a, -a))
         return _into(out, np.where(negative, e, 1) / (1 + e))
-    # not np.negative: NumPy 2.4.6 gets it wrong where rows of 4 float32 are read and written strided
+    # not np.negative: NumPy 2.4.6 gets it wrong for a column of 4 float32 read and written strided
     result = np.multiply(a, -1, out=out)
     np.exp(result, out=result)  # overflows to inf, and 1/inf is the right 0
     result += 1
@@ -165,11 +165,15 @@ def _softsign_row(alpha: float, beta: float) -> _Formulas:
     def one_plus_abs(a: Array) -> Array:
         return 1 + np.where(a.real < 0, -a, a)
 
+    def value(a: Array) -> Array:
+        # infinite a: the limit, not inf / inf
+        return _where(np.isinf(a), np.sign(a), a / one_plus_abs(a))
+
     return _simple(
-        lambda a: a / one_plus_abs(a),
+        value,
         lambda a: 1 / one_plus_abs(a) ** 2,
         # for a > 0: 1 - a/(1+a) = 1/(1+a)
-        lambda a: np.where(a.real < 0, 1 - a / one_plus_abs(a), 1 / one_plus_abs(a)),
+        lambda a: np.where(a.real < 0, 1 - value(a), 1 / one_plus_abs(a)),
     )
 
 
@@ -182,7 +186,8 @@ def _softplus_row(alpha: float, beta: float) -> _Formulas:
 
 
 # name -> (row, default alpha, default beta); None: the activation has no such number.
-# Defaults are those of ONNX Runtime and of the ONNX operators of the same name.
+# Defaults are those of the ONNX operators of the same name; ScaledTanh, which has none there, is
+# 1, 1. (ONNX Runtime's recurrent operators take 0 for Affine, ThresholdedRelu and ScaledTanh.)
 _TABLE: dict[str, tuple[Callable[[float, float], _Formulas], float | None, float | None]] = {
     "relu": (_relu_row, None, None),
     "tanh": (_tanh_row, None, None),
@@ -219,7 +224,7 @@ class Activation:
     beta: float | None
 
     def __init__(self, name: str, alpha: float | None = None, beta: float | None = None) -> None:
-        key = name.lower() if isinstance(name, str) else name
+        key = str(name).lower()
         if key not in _TABLE:
             raise ValueError(f"activation has name {name!r}, expected one of {ACTIVATION_NAMES}")
         row, default_alpha, default_beta = _TABLE[key]
@@ -269,7 +274,7 @@ def activation(
     name : str or Activation
         One of ``ACTIVATION_NAMES``, upper or lower case; an Activation is returned as it is.
     alpha, beta : float, optional
-        Its numbers, where it has them; ONNX Runtime's defaults otherwise.
+        Its numbers, where it has them; those of the ONNX operator of that name otherwise.
 
     Returns
     -------
@@ -303,7 +308,7 @@ def activation(
 
 
 def _coefficient(name: str, which: str, given: float | None, default: float | None) -> float | None:
-    """alpha or beta: the given one, else the default; an error where the activation has none."""
+    """Alpha or beta: the given one, else the default; an error where the activation has none."""
     if given is None:
         return default
     if default is None:

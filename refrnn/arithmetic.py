@@ -20,10 +20,6 @@ __all__ = ["BLAS", "EINSUM", "Arithmetic", "MonteCarlo"]
 class Arithmetic(Protocol):
     """What cells need of linear algebra."""
 
-    def transposed(self, weight: Array) -> Array:
-        """The transpose of a weight, in the memory layout that :meth:`product` likes."""
-        ...
-
     def product(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """The matrix product of (n, k) and (k, m)."""
         ...
@@ -43,9 +39,6 @@ class Arithmetic(Protocol):
 
 class _Blas:
     """NumPy's ``@``: fast; bits depend on the number of rows and of BLAS threads."""
-
-    def transposed(self, weight: Array) -> Array:
-        return weight.T
 
     def product(self, a: Array, b: Array, out: Array | None = None) -> Array:
         result: Array = np.matmul(a, b, out=out)
@@ -67,9 +60,6 @@ class _Blas:
 
 class _Einsum(_Blas):
     """One sequential sum an element over k, whatever the number of rows, threads or neighbours."""
-
-    def transposed(self, weight: Array) -> Array:
-        return np.ascontiguousarray(weight.T)
 
     def product(self, a: Array, b: Array, out: Array | None = None) -> Array:
         # both operands C-contiguous: the order of the sum must not follow their strides

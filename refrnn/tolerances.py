@@ -33,7 +33,7 @@ class Deviation(NamedTuple):
         finite.
     normwise : float
         The worst error divided by the largest number of the reference.
-    index : tuple of int
+    where : tuple of int
         Where the worst error is.
     got, expected : float
         The numbers there.
@@ -44,7 +44,7 @@ class Deviation(NamedTuple):
     name: str
     in_tolerances: float
     normwise: float
-    index: tuple[int, ...]
+    where: tuple[int, ...]
     got: float
     expected: float
     tolerance: float
@@ -55,9 +55,9 @@ class Deviation(NamedTuple):
         return self.in_tolerances <= 1.0
 
     def __str__(self) -> str:
-        where = f"{self.name}[{', '.join(map(str, self.index))}]" if self.index else self.name
+        label = f"{self.name}[{', '.join(map(str, self.where))}]" if self.where else self.name
         return (
-            f"{where} has value {self.got:.17g}, expected {self.expected:.17g} "
+            f"{label} has value {self.got:.17g}, expected {self.expected:.17g} "
             f"(off by {self.in_tolerances:.3g} tolerances of {self.tolerance:.2g}; "
             f"normwise error {self.normwise:.1e})"
         )

@@ -38,15 +38,15 @@ class Weights(NamedTuple):
     parameters : CellParameters
     arithmetic : Arithmetic
         How matrix products are evaluated.
-    W_ih_T, W_hh_T : ndarrays of shape (I, G*H) and (R, G*H)
+    transposed : dict of str to ndarray
+        The transpose of every matrix, C-contiguous.
     bias : ndarray of shape (G*H,) or None
         The biases that simply add up before the activation.
     """
 
     parameters: CellParameters
     arithmetic: Arithmetic
-    W_ih_T: Array
-    W_hh_T: Array
+    transposed: dict[str, Array]
     bias: Array | None
 
 
@@ -185,14 +185,12 @@ class Cell(ABC, Generic[StateT, TapeT]):
 
     def weights(self, parameters: CellParameters, arithmetic: Arithmetic) -> Weights:
         """Make checked parameters ready for a run."""
-        transposed = arithmetic.transposed
-        return Weights(
-            parameters,
-            arithmetic,
-            transposed(parameters["W_ih"]),
-            transposed(parameters["W_hh"]),
-            self._bias(parameters),
-        )
+        transposed = {
+            name: np.ascontiguousarray(array.T)
+            for name, array in parameters.items()
+            if array.ndim == 2
+        }
+        return Weights(parameters, arithmetic, transposed, self._bias(parameters))
 
     def _bias(self, parameters: CellParameters) -> Array | None:
         """The sum of the biases, exact for every gate that simply adds them."""
@@ -208,7 +206,7 @@ class Cell(ABC, Generic[StateT, TapeT]):
 
     def project_input(self, weights: Weights, x: Array, tape: TapeT) -> None:
         """Write ``W_ih x + bias`` of all rows into ``tape.a``: the part that needs no state."""
-        weights.arithmetic.product_plus(x, weights.W_ih_T, weights.bias, tape[0])
+        weights.arithmetic.product_plus(x, weights.transposed["W_ih"], weights.bias, tape[0])
 
     @abstractmethod
     def step(self, weights: Weights, tape: TapeT, prev: StateT) -> StateT:
@@ -299,7 +297,7 @@ class Cell(ABC, Generic[StateT, TapeT]):
         return a if self.gate_clip is None else clip(a, self.gate_clip)
 
     def _activate(self, weights: Weights, f: Activation, a: Array, out: Array) -> None:
-        """y = f(clip(a)), written to `out`."""
+        """Write y = f(clip(a)) to `out`."""
         f.value(self._clipped(a), out=out)
         weights.arithmetic.rounded(out)
 
@@ -353,7 +351,7 @@ class Cell(ABC, Generic[StateT, TapeT]):
 
 
 def clip(a: Array, bound: float) -> Array:
-    """`a` held within +-bound; a complex number outside becomes the real bound (its derivative is 0)."""
+    """`a` held within +-bound; outside, a complex number becomes the real bound."""
     if a.dtype.kind != "c":
         return np.clip(a, -bound, bound)
     return np.where(np.abs(a.real) <= bound, a, np.sign(a.real) * bound).astype(a.dtype, copy=False)

@@ -134,15 +134,19 @@ class GRU(Cell[GRUState, GRUTape]):
         a_rz, a_n = self._block(a, _R, 2), self._block(a, _N)
         r, z, n = (self._block(gates, gate) for gate in (_R, _Z, _N))
         if self.reset_after:
-            recurrent = product(h_prev, weights.W_hh_T)
+            recurrent = product(h_prev, weights.transposed["W_hh"])
             a_rz += self._block(recurrent, _R, 2)  # G1
             tape.q[...] = self._block(recurrent, _N)
             if self.biases == 2:
                 tape.q[...] += weights.parameters["b_hh"][2 * H :]
         else:
-            a_rz += product(h_prev, weights.W_hh_T[:, : 2 * H])  # G1
+            a_rz += product(h_prev, weights.transposed["W_hh"][:, : 2 * H])  # G1
         self._activate(weights, self.gate_activation, a_rz, self._block(gates, _R, 2))  # G2
-        a_n += r * tape.q if self.reset_after else product(r * h_prev, weights.W_hh_T[:, 2 * H :])
+        a_n += (
+            r * tape.q
+            if self.reset_after
+            else product(r * h_prev, weights.transposed["W_hh"][:, 2 * H :])
+        )
         self._activate(weights, self.candidate_activation, a_n, n)  # G3
         np.multiply(z, h_prev, out=tape.h)  # G4
         tape.h[...] += self._one_minus_z(a) * n
@@ -181,7 +185,7 @@ class GRU(Cell[GRUState, GRUTape]):
         return self.gate_activation.complement(self._clipped(self._block(a, _Z)))
 
     def _recurrent_cotangent(self, tape: GRUTape, d_tape: GRUCotangents) -> Array:
-        """Cotangent of W_hh h_prev + b_hh in reset_after: that of n's block reaches it through r."""
+        """Cotangent of W_hh h_prev + b_hh in reset_after: n's block reaches it through r."""
         d_recurrent = d_tape.a.copy()
         d_n = self._block(d_recurrent, _N)
         d_n *= self._block(tape.gates, _R)

@@ -167,7 +167,7 @@ class LSTM(Cell[LSTMState, LSTMTape]):
         shapes = super().parameter_shapes()
         if self.peepholes:
             names = ("p_i", "p_o") if self.coupled else ("p_i", "p_f", "p_o")
-            shapes.update({name: (self.hidden_size,) for name in names})
+            shapes.update(dict.fromkeys(names, (self.hidden_size,)))
         if self.proj_size:
             shapes["W_hr"] = (self.proj_size, self.hidden_size)
         return shapes
@@ -195,7 +195,7 @@ class LSTM(Cell[LSTMState, LSTMTape]):
     def step(self, weights: Weights, tape: LSTMTape, prev: LSTMState) -> LSTMState:
         p, product = weights.parameters, weights.arithmetic.product
         a, gates, c = tape.a, tape.gates, tape.c
-        a += product(prev.h, weights.W_hh_T)  # L1
+        a += product(prev.h, weights.transposed["W_hh"])  # L1
         if self.peepholes:
             self._block(a, 0)[...] += p["p_i"] * prev.c
             if not self.coupled:
@@ -222,7 +222,7 @@ class LSTM(Cell[LSTMState, LSTMTape]):
         self.output_activation.value(c, out=tape.out_c)
         weights.arithmetic.rounded(tape.out_c)
         if self.proj_size:
-            product(o * tape.out_c, weights.arithmetic.transposed(p["W_hr"]), out=tape.h)  # L6
+            product(o * tape.out_c, weights.transposed["W_hr"], out=tape.h)  # L6
         else:
             np.multiply(o, tape.out_c, out=tape.h)  # L6
         return LSTMState(tape.h, c)

@@ -98,7 +98,7 @@ class RNN(Cell[RNNState, RNNTape]):
 
     def step(self, weights: Weights, tape: RNNTape, prev: RNNState) -> RNNState:
         a = tape.a
-        a += weights.arithmetic.product(prev.h, weights.W_hh_T)  # R1
+        a += weights.arithmetic.product(prev.h, weights.transposed["W_hh"])  # R1
         self._activate(weights, self.activation, a, tape.h)  # R2
         return RNNState(tape.h)
 

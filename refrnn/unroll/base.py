@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -12,7 +12,17 @@ from ..parameters import CellParameters
 from ..ragged import RaggedBatch
 from ..types import Array
 
-__all__ = ["AnyCell", "Gradients", "Plan", "Run", "State", "Tape", "Unroll", "add_gradients"]
+__all__ = [
+    "AnyCell",
+    "Gradients",
+    "NumpyUnroll",
+    "Plan",
+    "Run",
+    "State",
+    "Tape",
+    "Unroll",
+    "add_gradients",
+]
 
 #: A cell whatever its state and tape records are.
 AnyCell = Cell[Any, Any]
@@ -147,6 +157,16 @@ class Unroll(Protocol):
         ...
 
 
+class NumpyUnroll:
+    """What the unrolls of this package share: they run every cell, dtype and direction."""
+
+    name: ClassVar[str]
+
+    def supports(self, cell: AnyCell, dtype: np.dtype[Any], *, reverse: bool = False) -> str | None:
+        """Everything is supported."""
+        return None
+
+
 def add_gradients(total: dict[str, Array], more: Mapping[str, Array]) -> None:
     """Add parameter gradients to a running total, **in place**."""
     for name, gradient in more.items():
@@ -161,10 +181,3 @@ def zero_gradients(cell: AnyCell, dtype: np.dtype[Any]) -> dict[str, Array]:
 def gather(state: State, index: Any) -> State:
     """Rows `index` of every array of a state record: copies for an index array."""
     return type(state)._make([array[index] for array in state])
-
-
-def refuse_device_values(batch_values: Any) -> str | None:
-    """The reason why a NumPy unroll cannot take these values, if they are no ndarray."""
-    if isinstance(batch_values, np.ndarray):
-        return None
-    return f"values is a {type(batch_values).__name__}, and this unroll computes on NumPy arrays"

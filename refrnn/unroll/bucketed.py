@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,18 @@ from ..parameters import CellParameters
 from ..ragged import RaggedBatch
 from ..types import Array, IntArray
 from ..validation import check_integer, check_padding_value
-from .base import AnyCell, Gradients, Plan, Run, State, Tape, add_gradients, gather, zero_gradients
+from .base import (
+    AnyCell,
+    Gradients,
+    NumpyUnroll,
+    Plan,
+    Run,
+    State,
+    Tape,
+    add_gradients,
+    gather,
+    zero_gradients,
+)
 from .masked import Masked
 
 __all__ = ["Bucketed"]
@@ -25,7 +36,7 @@ class _Saved(NamedTuple):
     tapes: list[Tape]
 
 
-class Bucketed:
+class Bucketed(NumpyUnroll):
     """Run a masked unroll on each group of sequences of similar length.
 
     Parameters
@@ -57,10 +68,6 @@ class Bucketed:
             4 if num_buckets is None else check_integer(num_buckets, "num_buckets", minimum=1)
         )
         self.padding_value = check_padding_value(padding_value)
-
-    def supports(self, cell: AnyCell, dtype: np.dtype[Any], *, reverse: bool = False) -> str | None:
-        """Everything is supported."""
-        return None
 
     def forward(
         self,

@@ -17,7 +17,7 @@ from ..parameters import CellParameters
 from ..ragged import RaggedBatch
 from ..types import Array, IntArray
 from ..validation import check_padding_value
-from .base import AnyCell, Gradients, Plan, Run, State, Tape
+from .base import AnyCell, Gradients, NumpyUnroll, Plan, Run, State, Tape
 
 __all__ = ["Masked"]
 
@@ -30,7 +30,7 @@ class _Saved(NamedTuple):
     before: State
 
 
-class Masked:
+class Masked(NumpyUnroll):
     """Step a padded batch; a sequence that has ended keeps its state by index.
 
     Parameters
@@ -44,10 +44,6 @@ class Masked:
 
     def __init__(self, padding_value: float = 0.0) -> None:
         self.padding_value = check_padding_value(padding_value)
-
-    def supports(self, cell: AnyCell, dtype: np.dtype[Any], *, reverse: bool = False) -> str | None:
-        """Everything is supported."""
-        return None
 
     def forward(
         self,

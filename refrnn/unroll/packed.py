@@ -6,19 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from ..arithmetic import BLAS, Arithmetic
 from ..packing import sort_by_length
-from ..parameters import CellParameters
-from ..ragged import RaggedBatch
-from ..types import Array
-from .base import AnyCell, Gradients, Plan, Run, State, Tape
-from .step_major import Schedule, walk_back, walk_forward
+from ..types import IntArray
+from .step_major import Schedule, StepMajor
 
 __all__ = ["Packed"]
 
 
-class Packed:
+class Packed(StepMajor):
     """Step the whole batch at once, without the sequences that have ended.
+
+    Every sequence is a lane of its own, longest first.
 
     Parameters
     ----------
@@ -28,42 +26,6 @@ class Packed:
 
     name = "packed"
 
-    def __init__(self, *, arithmetic: Arithmetic = BLAS) -> None:
-        self._arithmetic = arithmetic
-
-    def supports(self, cell: AnyCell, dtype: np.dtype[Any], *, reverse: bool = False) -> str | None:
-        """Everything is supported."""
-        return None
-
-    def forward(
-        self,
-        cell: AnyCell,
-        parameters: CellParameters,
-        batch: RaggedBatch,
-        state_0: State,
-        reverse: bool,
-    ) -> Run:
-        _, place, batch_sizes = sort_by_length(batch.lengths)
-        schedule = Schedule(place, np.zeros_like(place), batch_sizes)
-        output, state_n, saved = walk_forward(
-            cell, parameters, self._arithmetic, batch, state_0, reverse, schedule
-        )
-        N = batch.total_steps
-        return Run(
-            batch.with_values(output),
-            state_n,
-            Tape(self, cell, parameters, batch.lengths, reverse, batch.dtype, saved),
-            Plan(self.name, batch_sizes.size, N, N, {}),
-        )
-
-    def backward(self, tape: Tape, d_output: Array, d_state_n: State) -> Gradients:
-        return walk_back(
-            tape.cell,
-            tape.parameters,
-            self._arithmetic,
-            tape.lengths,
-            tape.reverse,
-            tape.saved,
-            d_output,
-            d_state_n,
-        )
+    def _schedule(self, lengths: IntArray) -> tuple[Schedule, dict[str, Any]]:
+        _, place, batch_sizes = sort_by_length(lengths)
+        return Schedule(place, np.zeros_like(place), batch_sizes), {}

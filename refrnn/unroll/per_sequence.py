@@ -7,6 +7,7 @@ alone: not on its neighbours, its place in the batch, or the number of threads.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,18 @@ from ..cells.base import tape_rows
 from ..parameters import CellParameters
 from ..ragged import RaggedBatch
 from ..types import Array
-from .base import AnyCell, Gradients, Plan, Run, State, Tape, add_gradients, gather, zero_gradients
+from .base import (
+    AnyCell,
+    Gradients,
+    NumpyUnroll,
+    Plan,
+    Run,
+    State,
+    Tape,
+    add_gradients,
+    gather,
+    zero_gradients,
+)
 
 __all__ = ["PerSequence"]
 
@@ -29,14 +41,10 @@ class _Saved(NamedTuple):
     state_0: State
 
 
-class PerSequence:
+class PerSequence(NumpyUnroll):
     """Step one sequence after the other: the reference all others are compared with."""
 
     name = "per_sequence"
-
-    def supports(self, cell: AnyCell, dtype: np.dtype[Any], *, reverse: bool = False) -> str | None:
-        """Everything is supported."""
-        return None
 
     def forward(
         self,
@@ -104,8 +112,7 @@ class PerSequence:
 
 def _ranges(batch: RaggedBatch) -> list[tuple[int, int]]:
     """First row and end of each sequence."""
-    offsets = batch.offsets.tolist()
-    return list(zip(offsets[:-1], offsets[1:], strict=True))
+    return list(itertools.pairwise(batch.offsets.tolist()))
 
 
 def _in_step_order(values: Array, batch: RaggedBatch, reverse: bool) -> Array:

@@ -8,19 +8,21 @@ a lane runs several sequences back to back and its state is reset where one begi
 
 from __future__ import annotations
 
+import itertools
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arithmetic import Arithmetic
+from ..arithmetic import BLAS, Arithmetic
 from ..cells.base import tape_rows
 from ..padding import row_coordinates
 from ..parameters import CellParameters
 from ..ragged import RaggedBatch
 from ..types import Array, IntArray
-from .base import AnyCell, Gradients, State, gather
+from .base import AnyCell, Gradients, NumpyUnroll, Plan, Run, State, Tape, gather
 
-__all__ = ["Saved", "Schedule", "walk_back", "walk_forward"]
+__all__ = ["Schedule", "StepMajor"]
 
 
 class Schedule(NamedTuple):
@@ -41,7 +43,7 @@ class Schedule(NamedTuple):
     batch_sizes: IntArray
 
 
-class Saved(NamedTuple):
+class _Saved(NamedTuple):
     """What the walk back needs; rows in step-major order."""
 
     schedule: Schedule
@@ -88,32 +90,80 @@ def _layout(schedule: Schedule, lengths: IntArray, reverse: bool) -> _Layout:
     return _Layout(place, before, step_rows.tolist(), busy, first, last, begins.tolist())
 
 
-def walk_forward(
-    cell: AnyCell,
-    parameters: CellParameters,
-    arithmetic: Arithmetic,
-    batch: RaggedBatch,
-    state_0: State,
-    reverse: bool,
-    schedule: Schedule,
-) -> tuple[Array, State, Saved]:
-    """Step all lanes; return the output rows in batch order, the final state, and what to keep."""
-    weights = cell.weights(parameters, arithmetic)
-    layout = _layout(schedule, batch.lengths, reverse)
-    x = np.empty(batch.values.shape, batch.dtype)
-    x[layout.place] = batch.values
-    tape = cell.new_tape(batch.total_steps, batch.dtype)
-    cell.project_input(weights, x, tape)
-    state: State = None  # of the lanes after the step before
-    steps = zip(layout.step_rows, layout.step_rows[1:], strict=False)
-    for t, (start, stop) in enumerate(steps):
-        prev = _enter(layout, t, state, state_0, stop - start)
-        state = cell.step(weights, tape_rows(tape, start, stop), prev)
-    after = cell.states(tape)
-    state_n = type(state_0)._make([array.copy() for array in state_0])
-    for final, rows in zip(state_n, after, strict=True):
-        final[layout.sequences] = rows[layout.last]
-    return after.h[layout.place], state_n, Saved(schedule, x, tape, state_0)
+class StepMajor(NumpyUnroll, ABC):
+    """An unroll that is a schedule of sequences on lanes.
+
+    Parameters
+    ----------
+    arithmetic : Arithmetic
+        How matrix products are evaluated: NumPy's by default.
+    """
+
+    def __init__(self, *, arithmetic: Arithmetic = BLAS) -> None:
+        self._arithmetic = arithmetic
+
+    @abstractmethod
+    def _schedule(self, lengths: IntArray) -> tuple[Schedule, dict[str, Any]]:
+        """Where every sequence runs, and what of it the plan should tell."""
+
+    def forward(
+        self,
+        cell: AnyCell,
+        parameters: CellParameters,
+        batch: RaggedBatch,
+        state_0: State,
+        reverse: bool,
+    ) -> Run:
+        schedule, choices = self._schedule(batch.lengths)
+        layout = _layout(schedule, batch.lengths, reverse)
+        weights = cell.weights(parameters, self._arithmetic)
+        N = batch.total_steps
+        x = np.empty(batch.values.shape, batch.dtype)
+        x[layout.place] = batch.values
+        tape = cell.new_tape(N, batch.dtype)
+        cell.project_input(weights, x, tape)
+        state: State = None  # of the lanes after the step before
+        for t, (start, stop) in enumerate(itertools.pairwise(layout.step_rows)):
+            prev = _enter(layout, t, state, state_0, stop - start)
+            state = cell.step(weights, tape_rows(tape, start, stop), prev)
+        after = cell.states(tape)
+        state_n = type(state_0)._make([array.copy() for array in state_0])
+        for final, rows in zip(state_n, after, strict=True):
+            final[layout.sequences] = rows[layout.last]
+        saved = _Saved(schedule, x, tape, state_0)
+        return Run(
+            batch.with_values(after.h[layout.place]),
+            state_n,
+            Tape(self, cell, parameters, batch.lengths, reverse, batch.dtype, saved),
+            Plan(self.name, schedule.batch_sizes.size, N, N, choices),
+        )
+
+    def backward(self, tape: Tape, d_output: Array, d_state_n: State) -> Gradients:
+        cell, saved = tape.cell, tape.saved
+        layout = _layout(saved.schedule, tape.lengths, tape.reverse)
+        weights = cell.weights(tape.parameters, self._arithmetic)
+        prev = _states_before(cell, layout, saved)
+        d_after = _direct_cotangents(layout, d_output, d_state_n)
+        d_tape = cell.new_cotangents(len(saved.x), tape.dtype)
+        d_state_0 = type(d_state_n)._make([array.copy() for array in d_state_n])
+        d_carry: State = None  # cotangent of the state between step t and step t + 1
+        for t in reversed(range(len(layout.step_rows) - 1)):
+            start, stop = layout.step_rows[t], layout.step_rows[t + 1]
+            d_state = tape_rows(d_after, start, stop)
+            if d_carry is not None:
+                for direct, carried in zip(d_state, d_carry, strict=True):
+                    direct[: len(carried)] += carried
+            d_carry = cell.step_backward(
+                weights,
+                tape_rows(saved.tape, start, stop),
+                tape_rows(prev, start, stop),
+                d_state,
+                tape_rows(d_tape, start, stop),
+            )
+            _leave(layout, t, d_carry, d_state_0)
+        d_x = cell.input_gradient(weights, d_tape)[layout.place]
+        gradients = cell.parameter_gradients(weights, saved.tape, prev, d_tape, saved.x)
+        return Gradients(CellParameters(gradients), RaggedBatch(d_x, tape.lengths), d_state_0)
 
 
 def _enter(layout: _Layout, t: int, state: State, state_0: State, busy: int) -> State:
@@ -131,44 +181,7 @@ def _enter(layout: _Layout, t: int, state: State, state_0: State, busy: int) -> 
     return prev
 
 
-def walk_back(
-    cell: AnyCell,
-    parameters: CellParameters,
-    arithmetic: Arithmetic,
-    lengths: IntArray,
-    reverse: bool,
-    saved: Saved,
-    d_output: Array,
-    d_state_n: State,
-) -> Gradients:
-    """The adjoint of :func:`walk_forward`, step after step from the last."""
-    weights = cell.weights(parameters, arithmetic)
-    layout = _layout(saved.schedule, lengths, reverse)
-    prev = _states_before(cell, layout, saved)
-    d_after = _direct_cotangents(layout, d_output, d_state_n)
-    d_tape = cell.new_cotangents(len(saved.x), saved.x.dtype)
-    d_state_0 = type(d_state_n)._make([array.copy() for array in d_state_n])
-    d_carry: State = None  # cotangent of the state between step t and step t + 1
-    for t in reversed(range(len(layout.step_rows) - 1)):
-        start, stop = layout.step_rows[t], layout.step_rows[t + 1]
-        d_state = tape_rows(d_after, start, stop)
-        if d_carry is not None:
-            for direct, carried in zip(d_state, d_carry, strict=True):
-                direct[: len(carried)] += carried
-        d_carry = cell.step_backward(
-            weights,
-            tape_rows(saved.tape, start, stop),
-            tape_rows(prev, start, stop),
-            d_state,
-            tape_rows(d_tape, start, stop),
-        )
-        _leave(layout, t, d_carry, d_state_0)
-    d_x = cell.input_gradient(weights, d_tape)[layout.place]
-    gradients = cell.parameter_gradients(weights, saved.tape, prev, d_tape, saved.x)
-    return Gradients(CellParameters(gradients), RaggedBatch(d_x, lengths), d_state_0)
-
-
-def _states_before(cell: AnyCell, layout: _Layout, saved: Saved) -> State:
+def _states_before(cell: AnyCell, layout: _Layout, saved: _Saved) -> State:
     """The state before each row's step, shape (N, size)."""
     prev = gather(cell.states(saved.tape), layout.before)
     for before, initial in zip(prev, saved.state_0, strict=True):
@@ -177,7 +190,7 @@ def _states_before(cell: AnyCell, layout: _Layout, saved: Saved) -> State:
 
 
 def _direct_cotangents(layout: _Layout, d_output: Array, d_state_n: State) -> State:
-    """What reaches each row's state from outside: its output, and at a last step the final state."""
+    """What reaches each row's state from outside: its output, and at a last step state_n."""
     d_after = type(d_state_n)._make(
         [np.zeros((len(d_output), array.shape[1]), array.dtype) for array in d_state_n]
     )
