@@ -6,9 +6,12 @@ of tokens, and a report of what padding, bucketing, packing and lanes each cost 
 
 from __future__ import annotations
 
-from .batches import batches_by_bucket, token_budget_batches
-from .boundaries import bucket_ids, optimal_boundaries, quantile_boundaries
-from .waste import SchemeCost, WasteReport, waste_report
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .batches import batches_by_bucket, token_budget_batches
+    from .boundaries import bucket_ids, optimal_boundaries, quantile_boundaries
+    from .waste import SchemeCost, WasteReport, waste_report
 
 __all__ = [
     "SchemeCost",
@@ -20,3 +23,23 @@ __all__ = [
     "token_budget_batches",
     "waste_report",
 ]
+
+# loaded at first use: the bucketed unroll needs the boundaries alone
+_HOME = {
+    "SchemeCost": "waste",
+    "WasteReport": "waste",
+    "batches_by_bucket": "batches",
+    "bucket_ids": "boundaries",
+    "optimal_boundaries": "boundaries",
+    "quantile_boundaries": "boundaries",
+    "token_budget_batches": "batches",
+    "waste_report": "waste",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        import importlib
+
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
