@@ -88,6 +88,8 @@ class WasteReport(NamedTuple):
         Of the buckets, in the meaning of :func:`bucket_ids`.
     schemes : tuple of four SchemeCost
         In the order padded, bucketed, packed, lanes.
+    schedule : LaneSchedule
+        The one that was counted as lanes.
     tape_formula : str
         How the memory was counted; empty if no sizes were given.
     """
@@ -95,6 +97,7 @@ class WasteReport(NamedTuple):
     lengths: IntArray
     boundaries: IntArray
     schemes: tuple[SchemeCost, ...]
+    schedule: LaneSchedule
     tape_formula: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -196,7 +199,7 @@ def waste_report(
     for name, detail, sizes, useful_rows in walked:
         tape = None if bytes_a_step is None else bytes_a_step * int(sizes.sum())
         schemes.append(SchemeCost(name, detail, sizes, useful_rows, tape))
-    return WasteReport(checked, edges, tuple(schemes), formula)
+    return WasteReport(checked, edges, tuple(schemes), schedule, formula)
 
 
 def _choose_boundaries(lengths: IntArray, boundaries: Any, num_buckets: int | None) -> IntArray:
