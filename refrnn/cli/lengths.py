@@ -85,12 +85,16 @@ def run(args: argparse.Namespace) -> int:
     """
     try:
         report = _report(args)
+        figures = json.dumps(report.to_dict(), indent=2)
         if args.plot is not None:
             _plot(report, Path(args.plot))
-        _print(report, args.json)
+        if args.json not in (None, "-"):
+            Path(args.json).write_text(figures + "\n", encoding="utf-8")
     except (ImportError, OSError, TypeError, ValueError) as error:
         print(f"refrnn lengths: error: {error}", file=sys.stderr)
         return 2
+    # Outside of the try: a reader of a pipe that went away is the business of refrnn.cli.main.
+    print(figures if args.json == "-" else report)
     return 0
 
 
@@ -100,9 +104,9 @@ def read_lengths(name: str) -> IntArray:
     Parameters
     ----------
     name : str
-        A path, read as ``.npy``, as ``.npz`` with an array ``lengths``, or as text with one
-        integer a line, by its suffix; ``-`` is text on standard input. Blank lines and lines that
-        start with ``#`` are skipped.
+        A path. With the suffix ``.npy`` or ``.npz`` it is an array, or an archive with an array
+        ``lengths``; else text, one integer a line, where blank lines and lines that start with
+        ``#`` are skipped. ``-`` is text on standard input.
 
     Returns
     -------
@@ -152,20 +156,22 @@ def _parse(lines: Iterable[str], name: str) -> IntArray:
 
 
 def _load_array(path: Path) -> Any:
-    """Read the array of a .npy, or the array ``lengths`` of a .npz."""
+    """Read the array of a .npy, or the array ``lengths`` of a .npz; the content says which."""
     with path.open("rb") as file:
         try:
-            if path.suffix == ".npy":
-                return np.lib.format.read_array(file, allow_pickle=False)
-            with np.load(file, allow_pickle=False) as archive:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            with loaded as archive:
                 if "lengths" in archive.files:
                     return archive["lengths"]
-                found = ", ".join(archive.files) or "nothing"
-        except (AttributeError, EOFError, ValueError, zipfile.BadZipFile) as error:
+                found = ", ".join(archive.files) or "no arrays"
+        except (EOFError, ValueError, zipfile.BadZipFile):
+            # NumPy's own words suspect a pickle in whatever it does not know.
             raise ValueError(
-                f"{path} has no readable {path.suffix} in it ({error}), expected integers"
+                f"{path} has no readable NumPy array, expected a .npy or .npz file of integers"
             ) from None
-    raise ValueError(f"{path} has the arrays {found}, expected one named lengths")
+    raise ValueError(f"{path} has {found}, expected an array named lengths")
 
 
 def _report(args: argparse.Namespace) -> WasteReport:
@@ -198,14 +204,6 @@ def _plot(report: WasteReport, path: Path) -> None:
             "--plot needs matplotlib, which is not installed: pip install 'refrnn[plot]'"
         ) from None
     draw(report, path)
-
-
-def _print(report: WasteReport, json_file: str | None) -> None:
-    """Print the table, or the JSON if it goes to standard output; write the JSON file."""
-    figures = json.dumps(report.to_dict(), indent=2)
-    print(figures if json_file == "-" else report)
-    if json_file not in (None, "-"):
-        Path(json_file).write_text(figures + "\n", encoding="utf-8")
 
 
 def _integers(text: str) -> list[int]:
