@@ -3,7 +3,7 @@
 A row of a BLAS product depends, bitwise, on how many rows stand beside it and on the number of
 threads. ``EINSUM`` sums every element in one fixed order instead, so a sequence's results cannot
 depend on its neighbours: the definition uses it. ``MonteCarlo`` perturbs products at random and so
-measures how far rounding can move a result (:mod:`refrnn.conditioning`).
+measures how far rounding can move a result (:mod:`refrnn.comparison`).
 """
 
 from __future__ import annotations

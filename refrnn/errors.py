@@ -14,4 +14,4 @@ class UnsupportedCase(ValueError):
 
 
 class DeviceError(RuntimeError):
-    """An accelerator's device failed while it worked; the message names the launch and the cause."""
+    """An accelerator's device failed while it worked; the message names launch and cause."""

@@ -43,7 +43,7 @@ class GradientCheck(NamedTuple):
         <J^T d, v>, by the backward run.
     allowed : float
         How far the two may lie apart: the tolerance of every entry of the gradient, times the sum
-        of |v|, for either side.
+        of the absolute values of v, for either side.
     """
 
     argument: str

@@ -120,6 +120,7 @@ class LaneSchedule(NamedTuple):
 
     Examples
     --------
+    >>> from refrnn.lanes import LaneSchedule
     >>> schedule = LaneSchedule.from_lengths([3, 0, 7, 2, 2], lanes=2)
     >>> schedule.lane.tolist(), schedule.start.tolist()
     ([1, -1, 0, 1, 1], [0, -1, 0, 3, 5])

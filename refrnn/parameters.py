@@ -63,7 +63,8 @@ class CellParameters(Mapping[str, Array]):
         for name, copy in self._arrays.items():
             if first is not None and copy.dtype != self._arrays[first].dtype:
                 raise TypeError(
-                    f"{name} has dtype {copy.dtype}, expected {self._arrays[first].dtype} as {first}"
+                    f"{name} has dtype {copy.dtype}, expected that of {first} = "
+                    f"{self._arrays[first].dtype}"
                 )
 
     @property
@@ -165,7 +166,8 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> No
         if array.dtype == object:
             raise TypeError(f"{name} has dtype object, expected numbers: objects need pickle")
     with open(path, "wb") as file:
-        np.savez(file, **{_FORMAT_KEY: np.array(FORMAT)}, **arrays)
+        tagged: dict[str, Any] = {_FORMAT_KEY: np.array(FORMAT), **arrays}
+        np.savez(file, **tagged)
 
 
 def load_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:

@@ -41,7 +41,7 @@ def check_dtype(dtype: Any, name: str, *, complex_allowed: bool = True) -> np.dt
         If it is anything but float32, float64, longdouble (or their complex partners where
         `complex_allowed`). float16 and bfloat16 are refused by name.
     """
-    resolved = np.dtype(dtype).newbyteorder("=")
+    resolved: np.dtype[Any] = np.dtype(dtype).newbyteorder("=")
     if resolved in _REAL or (complex_allowed and resolved in _COMPLEX):
         return resolved
     raise TypeError(f"{name} has dtype {np.dtype(dtype)}, expected float32, float64 or longdouble")

@@ -31,7 +31,7 @@ def batches_by_bucket(
     ----------
     lengths : array_like of int, shape (B,)
     boundaries : array_like of int, shape (K-1,)
-        Strictly increasing; the meaning is that of :func:`bucket_ids`.
+        Strictly increasing; the meaning is that of :func:`~refrnn.bucketing.boundaries.bucket_ids`.
     batch_sizes : int or sequence of K int
         Sequences in a batch, for all buckets or one number a bucket; each at least 1.
     seed : int or None
@@ -58,6 +58,7 @@ def batches_by_bucket(
 
     Examples
     --------
+    >>> from refrnn.bucketing import batches_by_bucket
     >>> [b.tolist() for b in batches_by_bucket([3, 9, 4, 5, 12], [8], batch_sizes=2)]
     [[0, 2], [3], [1, 4]]
     """
@@ -114,6 +115,7 @@ def token_budget_batches(
 
     Examples
     --------
+    >>> from refrnn.bucketing import token_budget_batches
     >>> [b.tolist() for b in token_budget_batches([5, 1, 6, 2, 2], max_tokens=6)]
     [[1, 3, 4], [0], [2]]
     """

@@ -70,6 +70,7 @@ def bucket_ids(lengths: Any, boundaries: Any) -> IntArray:
 
     Examples
     --------
+    >>> from refrnn.bucketing import bucket_ids
     >>> bucket_ids([3, 7, 8, 30], boundaries=[8, 16]).tolist()
     [0, 0, 1, 2]
     """
@@ -102,6 +103,7 @@ def quantile_boundaries(lengths: Any, num_buckets: int) -> IntArray:
 
     Examples
     --------
+    >>> from refrnn.bucketing import quantile_boundaries
     >>> quantile_boundaries([1, 2, 3, 4, 50, 60], num_buckets=3).tolist()
     [3, 5]
     """
@@ -150,6 +152,7 @@ def optimal_boundaries(lengths: Any, num_buckets: int) -> IntArray:
 
     Examples
     --------
+    >>> from refrnn.bucketing import optimal_boundaries
     >>> optimal_boundaries([7, 7, 8, 20, 21, 40], num_buckets=3).tolist()
     [9, 22]
     """

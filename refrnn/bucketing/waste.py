@@ -85,7 +85,7 @@ class WasteReport(NamedTuple):
     ----------
     lengths : ndarray of int64, shape (B,)
     boundaries : ndarray of int64, shape (K-1,)
-        Of the buckets, in the meaning of :func:`bucket_ids`.
+        Of the buckets, in the meaning of :func:`~refrnn.bucketing.boundaries.bucket_ids`.
     schemes : tuple of four SchemeCost
         In the order padded, bucketed, packed, lanes.
     schedule : LaneSchedule
@@ -146,9 +146,10 @@ def waste_report(
     ----------
     lengths : array_like of int, shape (B,)
     boundaries : array_like of int, shape (K-1,), optional
-        Strictly increasing; the meaning is that of :func:`bucket_ids`.
+        Strictly increasing; the meaning is that of :func:`~refrnn.bucketing.boundaries.bucket_ids`.
     num_buckets : int, optional
-        Instead of `boundaries`: :func:`optimal_boundaries` for so many buckets; 4 if neither is
+        Instead of `boundaries`:
+        :func:`~refrnn.bucketing.boundaries.optimal_boundaries` for so many buckets; 4 if neither is
         given.
     lanes : int, optional
         Number of lanes, at least 1; chosen by the schedule if not given.
@@ -176,6 +177,7 @@ def waste_report(
 
     Examples
     --------
+    >>> from refrnn.bucketing import waste_report
     >>> report = waste_report([2, 3, 9, 10], num_buckets=2)
     >>> [(s.name, s.steps_computed, s.sequential_depth) for s in report.schemes]
     [('padded', 40, 10), ('bucketed', 26, 13), ('packed', 24, 10), ('lanes', 24, 10)]

@@ -31,7 +31,7 @@ Record = TypeVar("Record", bound=tuple[Any, ...])
 
 
 class Weights(NamedTuple):
-    """Parameters made ready for one forward or backward run; made by :meth:`Cell.weights`.
+    """Parameters made ready for one forward or backward run; made by ``cell.weights``.
 
     Attributes
     ----------

@@ -55,6 +55,7 @@ def synthetic_lengths(law: str, batch_size: int, max_length: int, *, seed: int) 
 
     Examples
     --------
+    >>> from refrnn.datasets import synthetic_lengths
     >>> synthetic_lengths("one", 4, 100, seed=0)
     array([100,   1,   1,   1])
     """

@@ -58,6 +58,7 @@ def japanese_vowels(split: Literal["train", "test"] = "train") -> Dataset:
 
     Examples
     --------
+    >>> from refrnn.datasets import japanese_vowels
     >>> train = japanese_vowels("train")
     >>> train.batch
     RaggedBatch(B=270, N=4274, F=12, lengths 7..26, float64)

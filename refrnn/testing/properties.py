@@ -104,9 +104,9 @@ def backward_is_linear(unroll: Unroll, case: Case) -> None:
     rng = np.random.default_rng(0)
     assert case.d_output is not None
     other = case._replace(
-        d_output=rng.uniform(-1, 1, case.d_output.shape).astype(case.dtype),
+        d_output=np.asarray(rng.uniform(-1, 1, case.d_output.shape), case.dtype),
         d_state_n=type(case.d_state_n)._make(
-            [rng.uniform(-1, 1, a.shape).astype(case.dtype) for a in case.d_state_n]
+            [np.asarray(rng.uniform(-1, 1, a.shape), case.dtype) for a in case.d_state_n]
         ),
     )
     assert other.d_output is not None

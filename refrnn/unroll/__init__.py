@@ -152,14 +152,14 @@ def _check_case(cell: AnyCell, params: Any, batch: RaggedBatch) -> CellParameter
             f"batch has type {type(batch).__name__}, expected a RaggedBatch "
             "(RaggedBatch.from_sequences or .from_padded makes one)"
         )
-    params = cell.check_parameters(params)
+    checked: CellParameters = cell.check_parameters(params)
     if batch.features != cell.input_size:
         raise ValueError(
             f"batch has {batch.features} features, expected input_size = {cell.input_size}"
         )
-    if batch.dtype != params.dtype:
-        raise TypeError(f"batch has dtype {batch.dtype}, expected {params.dtype} as params")
-    return params
+    if batch.dtype != checked.dtype:
+        raise TypeError(f"batch has dtype {batch.dtype}, expected {checked.dtype} as params")
+    return checked
 
 
 def _check_state(cell: AnyCell, state: Any, batch: RaggedBatch, name: str) -> State:

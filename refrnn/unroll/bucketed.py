@@ -48,7 +48,7 @@ class Bucketed(NumpyUnroll):
     num_buckets : int, optional
         How many buckets to choose, 4 by default; not together with `boundaries`.
     padding_value : float
-        As in :class:`refrnn.unroll.Masked`.
+        As in :class:`refrnn.Masked`.
     """
 
     name = "bucketed"

@@ -34,7 +34,7 @@ def resolve(unroll: str | Unroll) -> Unroll:
     Raises
     ------
     TypeError
-        If it is neither a name nor an object with the members of :class:`Unroll`.
+        If it is neither a name nor an object with the members of :class:`refrnn.Unroll`.
     ValueError
         If no unroll of that name is installed, or it cannot be loaded; the message has the reason.
     """
