@@ -13,10 +13,14 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from ..unroll import BUILT_IN, Unroll, resolve
 
 __all__ = ["load_unroll"]
+
+# A short run, the same on every machine: `--hypothesis-profile=refrnn`.
+settings.register_profile("refrnn", max_examples=20, derandomize=True, database=None)
 
 _RAN: pytest.StashKey[Counter[str]] = pytest.StashKey()
 _DECLINED: pytest.StashKey[dict[str, Counter[str]]] = pytest.StashKey()

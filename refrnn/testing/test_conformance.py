@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from .. import packing
 from ..comparison import Case
@@ -21,12 +21,14 @@ from .strategies import cases, ragged_batches
 
 
 @pytest.mark.parametrize("holds", PROPERTIES, ids=lambda p: p.__name__)
+@settings(deadline=None)
 @given(case=cases())
 def test_property(conforming: Conforming, holds: Callable[..., None], case: Case) -> None:
     if conforming.offers(case.cell, case.dtype, case.reverse):
         holds(conforming.unroll, case)
 
 
+@settings(deadline=None)
 @given(batch=ragged_batches())
 def test_packing_and_padding_are_exact_inverses(batch: RaggedBatch) -> None:
     assert packing.unpack(packing.pack(batch)) == batch
@@ -35,6 +37,7 @@ def test_packing_and_padding_are_exact_inverses(batch: RaggedBatch) -> None:
         assert RaggedBatch.from_padded(padded, batch.lengths, batch_first) == batch
 
 
+@settings(deadline=None)
 @given(batch=ragged_batches())
 def test_lanes_hold_every_step_once(batch: RaggedBatch) -> None:
     plan = LaneSchedule.from_lengths(batch.lengths)
