@@ -149,7 +149,8 @@ def test_all_unrolls_pass_and_the_table_is_readable(capsys):
     cells = ("--cell", "lstm_coupled", "--cell", "rnn_relu")
     status, out, err = check(capsys, *asked, *cells, "--quick")
     assert status == 0
-    assert err == ""
+    # on a slow machine progress may be told, on stderr only
+    assert all(line.startswith("refrnn check: ") for line in err.splitlines())
     lines = out.splitlines()
     assert max(map(len, lines)) <= WIDTH
     assert lines[-1].startswith("All 5 unrolls are within tolerance of the definition.")
