@@ -1,111 +1,156 @@
-"""What every layer is: sizes and options, a forward run that leaves a tape, its adjoint."""
+"""What every layer is: sizes and options, a forward run that leaves a tape, and its adjoint."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..parameters import CellParameters
 from ..ragged import RaggedBatch
 from ..types import Array, IntArray
 from ..validation import check_array, check_shape
 
-__all__ = ["Layer", "LayerGradients"]
+__all__ = ["Layer", "LayerGradients", "LayerRun"]
+
+
+class LayerRun(NamedTuple):
+    """Result of a layer's ``forward``: ``y, tape = layer.forward(params, x)``.
+
+    Attributes
+    ----------
+    output : RaggedBatch or ndarray
+    tape : NamedTuple
+        For ``layer.backward``; treat it as opaque.
+    """
+
+    output: Any
+    tape: Any
 
 
 class LayerGradients(NamedTuple):
-    """What ``backward`` of a layer without state gives.
+    """Result of a layer's ``backward``; new arrays.
 
     Attributes
     ----------
     parameters : CellParameters
-        Under the parameters' names.
+        Of every parameter, summed over all rows, under the parameter's name.
     input : RaggedBatch or ndarray
         Of the kind and shape of the input.
     """
 
-    parameters: Any
+    parameters: CellParameters
     input: Any
 
 
-class Layer(Protocol):
-    """A layer holds options and no arrays; parameters and tapes are handed in and out.
+class Layer(ABC):
+    """A layer is sizes and options; parameters, states, masks and tapes are handed in and out.
 
-    What a layer takes beyond its input (initial states, dropout masks) are keyword arguments of
-    its ``forward``, and cotangents of further results keyword arguments of its ``backward``.
+    Attributes
+    ----------
+    input_size, output_size : int or None
+        Features of a row that goes in and of one that comes out; None for any number.
     """
 
-    def parameter_shapes(self) -> dict[str, Any]:
-        """Name and shape of every parameter, in order; nested where the parameters are."""
-        ...
+    input_size: int | None
+    output_size: int | None
 
-    def init_parameters(self, rng: np.random.Generator, dtype: Any = "float64") -> Any:
-        """Draw parameters; the same generator gives the same weights in every dtype."""
-        ...
+    @abstractmethod
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every parameter, in order."""
 
-    def check_parameters(self, parameters: Mapping[str, Any]) -> Any:
-        """`parameters` as a record with exactly this layer's names, order and shapes."""
-        ...
+    @abstractmethod
+    def init_parameters(self, rng: np.random.Generator, dtype: Any = "float64") -> CellParameters:
+        """Draw parameters.
 
-    def forward(self, parameters: Any, x: Any) -> tuple[Any, Any]:
-        """Result and tape; neither aliases an argument, and no argument is changed."""
-        ...
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        dtype : dtype
+            float32, float64 or longdouble. Numbers are drawn in float64 and rounded, so the same
+            generator gives the same parameters in every dtype.
 
-    def backward(self, tape: Any, d_y: Any = None) -> Any:
-        """A record with at least ``parameters`` and ``input``; None as a cotangent is zero."""
-        ...
+        Returns
+        -------
+        CellParameters
+        """
+
+    @abstractmethod
+    def forward(self, params: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run the layer: ``output`` and ``tape``. No argument is changed or aliased."""
+
+    @abstractmethod
+    def backward(self, tape: Any, d_output: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Pull a cotangent of the output back: ``parameters``, ``input``. None is zero."""
+
+    def check_parameters(self, params: Mapping[str, Any]) -> CellParameters:
+        """`params` as a record with exactly this layer's names, order and shapes.
+
+        Raises
+        ------
+        TypeError
+            If it is no mapping of floating-point arrays of one dtype.
+        ValueError
+            If a name is missing, unknown, or has another shape.
+        """
+        if not isinstance(params, Mapping):
+            raise TypeError(
+                f"params has type {type(params).__name__}, expected a mapping of arrays"
+            )
+        shapes = self.parameter_shapes()
+        if set(params) != set(shapes):
+            raise ValueError(
+                f"params has names {sorted(params)}, expected {sorted(shapes)} for {self}"
+            )
+        if not isinstance(params, CellParameters) or list(params) != list(shapes):
+            params = CellParameters({name: params[name] for name in shapes})
+        for name, shape in shapes.items():
+            check_shape(params[name], f"params.{name}", shape, f"the shape {self} needs")
+        return params
 
 
 def check_tape(tape: Any, kind: type[Any]) -> None:
-    """Raise TypeError unless the tape was made by this kind of layer."""
+    """Raise TypeError unless `tape` is a real one of this kind."""
     if not isinstance(tape, kind):
-        raise TypeError(
-            f"tape has type {type(tape).__name__}, expected the {kind.__name__} of forward"
-        )
+        raise TypeError(f"tape has type {type(tape).__name__}, expected {kind.__name__}")
+    dtype: np.dtype[Any] = tape.dtype
+    if dtype.kind == "c":
+        raise TypeError(f"tape has dtype {dtype}, expected a real one: complex is forward only")
 
 
-def check_input_dtype(x: Any, parameters: Any) -> None:
-    """Raise TypeError unless input and parameters have one dtype."""
-    if x.dtype != parameters.dtype:
-        raise TypeError(f"x has dtype {x.dtype}, expected {parameters.dtype} as parameters")
+def check_rows(x: Any, params: CellParameters, features: int) -> Array:
+    """The rows of a RaggedBatch or of an array (B, F), in the dtype of the parameters."""
+    values = x.values if isinstance(x, RaggedBatch) else x
+    rows = check_array(values, "x", ndim=2, rule=f"(B, F) with F = {features}, or a RaggedBatch")
+    if rows.shape[1] != features:
+        raise ValueError(f"x has {rows.shape[1]} features, expected input_size = {features}")
+    if rows.dtype != params.dtype:
+        raise TypeError(f"x has dtype {rows.dtype}, expected {params.dtype} as params")
+    return rows
 
 
-def cotangent_rows(
-    d_y: Any, shape: tuple[int, int], dtype: np.dtype[Any], lengths: IntArray | None
+def check_cotangent(
+    d_output: Any, shape: tuple[int, int], dtype: np.dtype[Any], lengths: IntArray | None
 ) -> Array:
     """A cotangent as an array of `shape`: zeros for None, the rows of a RaggedBatch.
 
-    `lengths` is None where the result was an array and a RaggedBatch is out of place.
+    `lengths` is None where the output was an array, so that a RaggedBatch is out of place.
     """
-    if d_y is None:
+    if d_output is None:
         return np.zeros(shape, dtype)
-    if isinstance(d_y, RaggedBatch):
+    if isinstance(d_output, RaggedBatch):
         if lengths is None:
-            raise TypeError("d_y has type RaggedBatch, expected an array as the result was one")
-        if not np.array_equal(d_y.lengths, lengths):
+            raise TypeError("d_output has type RaggedBatch, expected an array as the output is one")
+        if not np.array_equal(d_output.lengths, lengths):
             raise ValueError(
-                f"d_y has lengths {d_y.lengths.tolist()}, expected those of the run = "
+                f"d_output has lengths {d_output.lengths.tolist()}, expected those of the run = "
                 f"{lengths.tolist()}"
             )
-        d_y = d_y.values
-    array = check_array(d_y, "d_y", ndim=2, rule=f"the shape of the result = {shape}")
-    check_shape(array, "d_y", shape, "the shape of the result")
+        d_output = d_output.values
+    array = check_array(d_output, "d_output", ndim=2, rule=f"the shape of the output = {shape}")
+    check_shape(array, "d_output", shape, "the shape of the output")
     if array.dtype != dtype:
-        raise TypeError(f"d_y has dtype {array.dtype}, expected {dtype} as the run")
+        raise TypeError(f"d_output has dtype {array.dtype}, expected {dtype} as the run")
     return array
-
-
-def named_parameters(
-    parameters: Any, shapes: dict[str, tuple[int, ...]], layer: object
-) -> Mapping[str, Any]:
-    """`parameters` if it is a mapping of exactly these names; shapes are not looked at."""
-    if not isinstance(parameters, Mapping):
-        raise TypeError(
-            f"parameters has type {type(parameters).__name__}, expected a mapping of arrays"
-        )
-    if set(parameters) != set(shapes):
-        raise ValueError(
-            f"parameters has names {sorted(parameters)}, expected {sorted(shapes)} for {layer}"
-        )
-    return parameters

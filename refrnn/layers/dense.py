@@ -1,4 +1,4 @@
-"""Dense: y = f(x W^T + b), for every step of a ragged batch or for every row of an array."""
+"""Dense: y = f(x W^T + b), for every step of a ragged batch or every row of an array."""
 
 from __future__ import annotations
 
@@ -7,24 +7,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..activations import Activation, activation
+from ..activations import Activation
+from ..activations import activation as look_up
 from ..parameters import CellParameters
 from ..ragged import RaggedBatch
 from ..types import Array, IntArray
-from ..validation import check_array, check_bool, check_dtype, check_integer, check_shape
-from .base import (
-    LayerGradients,
-    check_input_dtype,
-    check_tape,
-    cotangent_rows,
-    named_parameters,
-)
+from ..validation import check_bool, check_dtype, check_integer
+from .base import Layer, LayerGradients, LayerRun, check_cotangent, check_rows, check_tape
 
 __all__ = ["Dense", "DenseTape"]
 
 
 class DenseTape(NamedTuple):
-    """What :meth:`Dense.backward` needs; treat it as opaque."""
+    """What :meth:`Dense.backward` needs; treat it as opaque.
+
+    Attributes
+    ----------
+    layer : Dense
+    parameters : CellParameters
+    x : ndarray of shape (N, F) or (B, F)
+    a : ndarray of shape (N, U) or (B, U)
+        The pre-activation.
+    lengths : ndarray of int64, shape (B,), or None
+        None where x is an array.
+    """
 
     layer: Dense
     parameters: CellParameters
@@ -32,60 +38,68 @@ class DenseTape(NamedTuple):
     a: Array
     lengths: IntArray | None
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the run."""
+        return self.a.dtype
 
-class Dense:
+
+class Dense(Layer):
     """A fully connected layer.
 
     Parameters
     ----------
     input_size : int
         F, features of an input row.
-    units : int
+    output_size : int
         U, features of an output row.
-    activation : str or Activation, optional
-        f, from :mod:`refrnn.activations`; none by default.
     bias : bool
         Whether b is added.
+    activation : str or Activation, optional
+        f, from :mod:`refrnn.activations`; none by default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is no integer >= 1 or the activation is unknown.
 
     Notes
     -----
-    Parameters: ``W`` (U, F) and ``b`` (U,), as in ``torch.nn.Linear``.
+    Parameters: ``W`` (U, F) and ``b`` (U,), as ``weight`` and ``bias`` of ``torch.nn.Linear``.
 
     Examples
     --------
     >>> import numpy as np, refrnn as rr
     >>> layer = rr.layers.Dense(3, 2, activation="tanh")
-    >>> parameters = layer.init_parameters(np.random.default_rng(0))
-    >>> y, tape = layer.forward(parameters, np.ones((4, 3)))
+    >>> params = layer.init_parameters(np.random.default_rng(0))
+    >>> y, tape = layer.forward(params, np.ones((4, 3)))
     >>> y.shape, layer.backward(tape, np.ones((4, 2))).input.shape
     ((4, 2), (4, 3))
     """
 
-    __slots__ = ("activation", "bias", "input_size", "units")
-
     input_size: int
-    units: int
-    activation: Activation | None
+    output_size: int
     bias: bool
+    activation: Activation | None
 
     def __init__(
         self,
         input_size: int,
-        units: int,
+        output_size: int,
         *,
-        activation: str | Activation | None = None,
         bias: bool = True,
+        activation: str | Activation | None = None,
     ) -> None:
         self.input_size = check_integer(input_size, "input_size", minimum=1)
-        self.units = check_integer(units, "units", minimum=1)
-        self.activation = None if activation is None else _activation(activation)
+        self.output_size = check_integer(output_size, "output_size", minimum=1)
         self.bias = check_bool(bias, "bias")
+        self.activation = None if activation is None else look_up(activation)
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every parameter, in order."""
-        shapes: dict[str, tuple[int, ...]] = {"W": (self.units, self.input_size)}
+        shapes: dict[str, tuple[int, ...]] = {"W": (self.output_size, self.input_size)}
         if self.bias:
-            shapes["b"] = (self.units,)
+            shapes["b"] = (self.output_size,)
         return shapes
 
     def init_parameters(self, rng: np.random.Generator, dtype: Any = "float64") -> CellParameters:
@@ -107,74 +121,51 @@ class Dense:
         drawn = {name: rng.uniform(-bound, bound, shape) for name, shape in shapes.items()}
         return CellParameters({name: array.astype(target) for name, array in drawn.items()})
 
-    def check_parameters(self, parameters: Mapping[str, Any]) -> CellParameters:
-        """`parameters` as a record with exactly this layer's names, order and shapes.
-
-        Raises
-        ------
-        TypeError
-            If it is no mapping of floating-point arrays of one dtype.
-        ValueError
-            If a name is missing, unknown, or has another shape.
-        """
-        shapes = self.parameter_shapes()
-        named = named_parameters(parameters, shapes, self)
-        record = CellParameters({name: named[name] for name in shapes})
-        for name, shape in shapes.items():
-            check_shape(record[name], f"parameters.{name}", shape, f"the shape {self} needs")
-        return record
-
-    def forward(self, parameters: Mapping[str, Any], x: Any) -> tuple[Any, DenseTape]:
+    def forward(self, params: Mapping[str, Any], x: Any) -> LayerRun:
         """Compute f(x W^T + b).
 
         Parameters
         ----------
-        parameters : CellParameters or mapping of str to ndarray
+        params : CellParameters or mapping of str to ndarray
         x : RaggedBatch with F features, or array_like of shape (B, F)
-            In the dtype of the parameters; complex ones run forward only.
+            In the dtype of the parameters; complex runs forward only.
 
         Returns
         -------
-        y : RaggedBatch with U features, or ndarray of shape (B, U)
-            The kind of `x`.
-        tape : DenseTape
-            For :meth:`backward`.
+        LayerRun
+            ``output`` is what x is, RaggedBatch or array, with U features.
 
         Raises
         ------
         TypeError, ValueError
             If a kind, dtype, name or shape is wrong. Nothing was computed.
         """
-        record = self.check_parameters(parameters)
-        ragged = isinstance(x, RaggedBatch)
-        rows = check_array(
-            x.values if ragged else x, "x", ndim=2, rule=f"(B, F) with F = {self.input_size}"
-        )
-        check_shape(rows, "x", (rows.shape[0], self.input_size), "(rows, input_size)")
-        check_input_dtype(rows, record)
+        record = self.check_parameters(params)
+        rows = check_rows(x, record, self.input_size)
         with np.errstate(all="ignore"):  # NaN and Inf pass through
-            a = rows @ record["W"].T
+            a: Array = rows @ record["W"].T
             if self.bias:
                 a += record["b"]
             y = a.copy() if self.activation is None else self.activation.value(a)
-        lengths = x.lengths if ragged else None
-        tape = DenseTape(self, record, rows.copy(order="C"), a, lengths)
-        return (x.with_values(y) if ragged else y), tape
+        if isinstance(x, RaggedBatch):
+            tape = DenseTape(self, record, rows.copy(order="C"), a, x.lengths)
+            return LayerRun(x.with_values(y), tape)
+        return LayerRun(y, DenseTape(self, record, rows.copy(order="C"), a, None))
 
-    def backward(self, tape: DenseTape, d_y: Any = None) -> LayerGradients:
-        """Pull a cotangent of y back.
+    def backward(self, tape: DenseTape, d_output: Any = None) -> LayerGradients:
+        """Pull a cotangent of the output back.
 
         Parameters
         ----------
         tape : DenseTape
-            Of this layer's forward run.
-        d_y : RaggedBatch or ndarray (N, U), or ndarray (B, U), optional
-            Cotangent of y; zero if None.
+            Of a forward run; may be used any number of times.
+        d_output : RaggedBatch or ndarray of the output's shape, optional
+            Zero if None.
 
         Returns
         -------
         LayerGradients
-            ``parameters``, and ``input`` of the kind of x.
+            ``parameters``, and ``input``, which is what x was, RaggedBatch or array.
 
         Raises
         ------
@@ -182,15 +173,12 @@ class Dense:
             If the cotangent's kind, shape or dtype disagrees, or the run was complex.
         """
         check_tape(tape, DenseTape)
-        if tape.a.dtype.kind == "c":
-            raise TypeError(
-                f"tape has dtype {tape.a.dtype}, expected a real one: complex is forward only"
-            )
         layer = tape.layer
-        d_a = cotangent_rows(d_y, (tape.a.shape[0], layer.units), tape.a.dtype, tape.lengths)
+        d_a = check_cotangent(d_output, tape.a.shape, tape.a.dtype, tape.lengths)
         with np.errstate(all="ignore"):
             if layer.activation is not None:
-                d_a = d_a * layer.activation.derivative(tape.a, layer.activation.value(tape.a))
+                y = layer.activation.value(tape.a)
+                d_a = d_a * layer.activation.derivative(tape.a, y)
             gradients = {"W": d_a.T @ tape.x}
             if layer.bias:
                 gradients["b"] = d_a.sum(axis=0)
@@ -199,11 +187,6 @@ class Dense:
         return LayerGradients(CellParameters(gradients), d_input)
 
     def __repr__(self) -> str:
-        shown = "" if self.activation is None else f", activation={self.activation.name!r}"
-        shown += "" if self.bias else ", bias=False"
-        return f"Dense({self.input_size}, {self.units}{shown})"
-
-
-def _activation(name: str | Activation) -> Activation:
-    """The activation; under a name that the constructor's argument does not hide."""
-    return activation(name)
+        shown = "" if self.bias else ", bias=False"
+        shown += "" if self.activation is None else f", activation={self.activation.name!r}"
+        return f"Dense({self.input_size}, {self.output_size}{shown})"
