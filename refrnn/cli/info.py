@@ -140,11 +140,15 @@ def _extras() -> dict[str, Any]:
     return extras
 
 
+def _name(requirement: str) -> str:
+    """The distribution that a requirement names."""
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+
+
 def _installed_version(requirement: str) -> str | None:
     """Version of the distribution that a requirement names; None if it is not installed."""
-    name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
     try:
-        return importlib.metadata.version(name)
+        return importlib.metadata.version(_name(requirement))
     except importlib.metadata.PackageNotFoundError:
         return None
 
@@ -192,8 +196,8 @@ def _extra_lines(extras: dict[str, Any]) -> list[str]:
         return ["  unknown: refrnn is not installed here"]
     lines = []
     for extra, requirements in extras.items():
-        found = [f"{name} {version}" for name, version in requirements.items() if version]
-        missing = [f"'{name}'" for name, version in requirements.items() if not version]
+        found = [f"{_name(text)} {version}" for text, version in requirements.items() if version]
+        missing = [f"'{text}'" for text, version in requirements.items() if not version]
         command = f"missing: python -m pip install {' '.join(missing)}" if missing else ""
-        lines.append(f"  {extra:<14}{'; '.join([*found, *filter(None, [command])])}")
+        lines.append(f"  {extra:<14}{', '.join([*found, *filter(None, [command])])}")
     return lines
