@@ -162,8 +162,6 @@ def mean_squared_error(
     rows = _check_rows(prediction, "prediction", weights, mask)
     wanted = _like_input(target, "target", rows, "the shape of prediction")[rows.counted]
     features = rows.values.shape[-1]
-    if features == 0:
-        raise ValueError("prediction has 0 features, expected at least one")
     with np.errstate(all="ignore"):
         error = rows.values[rows.counted] - wanted
         return _reduced(
@@ -189,9 +187,7 @@ def _reduced(rows: _Rows, losses: Array, gradient: Array, reduction: Reduction) 
     """Weigh and reduce the losses of the rows that count, and spread their gradients."""
     weights = rows.weights
     if reduction == "mean":
-        total = weights.sum()
-        if total > 0:
-            weights = weights / total
+        weights = weights / weights.sum()  # those that count are > 0; without any, 0 rows / 0
     d_input = np.zeros(rows.values.shape, rows.values.dtype)
     d_input[rows.counted] = weights[:, None] * gradient
     value: Any = weights * losses
@@ -221,6 +217,8 @@ def _check_rows(given: Any, name: str, weights: Any, mask: Any) -> _Rows:
         values = check_array(
             given, name, ndim=max(2, _rank(given)), rule="(..., C), at least two axes"
         )
+    if values.shape[-1] == 0:
+        raise ValueError(f"{name} has shape {values.shape}, expected at least one feature")
     shape = values.shape[:-1]
     counted = np.ones(shape, bool) if mask is None else _check_mask(mask, shape, name)
     real = values.real.dtype

@@ -324,6 +324,7 @@ def test_dense_tape_does_not_see_later_changes() -> None:
     layer = Dense(3, 2)
     params, x = layer.init_parameters(rng), rng.normal(size=(5, 3))
     y, tape = layer.forward(params, x)
+    assert not np.shares_memory(y, tape.a)
     before = layer.backward(tape, np.ones((5, 2)))
     x[...], y[...] = np.nan, np.nan
     assert layer.backward(tape, np.ones((5, 2))).parameters == before.parameters
@@ -344,6 +345,15 @@ def test_masking_leaves_out_steps_at_which_all_features_have_the_value() -> None
     d_time_major = Masking(7, batch_first=False).backward(tape, batch).input
     assert d_time_major.shape == (3, 2, 2)
     np.testing.assert_array_equal(d_time_major[2, 0], [7, 3])
+
+
+def test_masking_puts_gradients_back_in_either_layout() -> None:
+    x = np.random.default_rng(0).normal(size=(3, 4, 2))
+    x[0, 1] = x[2, 3] = 0
+    for batch_first in (True, False):
+        layer = Masking(batch_first=batch_first)
+        batch, tape = layer.forward({}, x)
+        np.testing.assert_array_equal(layer.backward(tape, batch).input, x)
 
 
 def test_masking_with_nan_and_with_values_the_dtype_cannot_hold() -> None:
@@ -402,7 +412,7 @@ def test_every_gradient_of_a_chain() -> None:
 
     def function(named: Any) -> dict[str, Any]:
         dtype = named["x"].dtype
-        options = {
+        options: dict[int, dict[str, Any]] = {
             1: {"dropout_masks": [m.astype(dtype) for m in masks], "unroll": "packed"},
             3: {"state_0": (named["h_0"],)},
         }
@@ -410,8 +420,8 @@ def test_every_gradient_of_a_chain() -> None:
         run = model.forward({n: named[n] for n in params}, x_real, options)
         return {"y": run.output, "h_n": run.tape.runs[3].state_n.h}
 
-    options: dict[int, dict[str, Any]] = {1: {"dropout_masks": masks}, 3: {"state_0": (h_0,)}}
-    y, tape = model.forward(params, x, options)
+    given: dict[int, dict[str, Any]] = {1: {"dropout_masks": masks}, 3: {"state_0": (h_0,)}}
+    y, tape = model.forward(params, x, given)
     d_y = rng.normal(size=y.shape)
     got = model.backward(tape, d_y, {3: {"d_state_n": (d_h_n,)}})
     gradients = {**got.parameters, "x": got.input, "h_0": got.layers[3].state_0.h}
@@ -443,7 +453,8 @@ def test_parameters_are_saved_and_loaded_without_pickle(tmp_path: Path) -> None:
     assert loaded.dtype == np.float32
     with pytest.raises(ValueError, match=r"params has names .* expected"):
         Sequential([Dense(3, 2)]).load_parameters(tmp_path / "model.npz")
-    np.savez(tmp_path / "other.npz", **{"0.W": np.ones((2, 3)), "0.b": np.ones(2)})
+    other: dict[str, Any] = {"0.W": np.ones((2, 3)), "0.b": np.ones(2)}
+    np.savez(tmp_path / "other.npz", **other)
     with pytest.raises(ValueError, match="format tag"):
         Sequential([Dense(3, 2)]).load_parameters(tmp_path / "other.npz")
 

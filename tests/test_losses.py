@@ -1,4 +1,4 @@
-"""Losses: against the definition in long numbers and the complex step, and what masks and weights mean."""
+"""Losses: against the definition in long numbers, and what masks and weights mean."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_inputs_are_not_changed() -> None:
     x, target, weights = rng.normal(size=(5, 3)), probabilities(rng, (5, 3)), rng.random(5)
     given = [array.copy() for array in (x, target, weights)]
     for loss in (softmax_cross_entropy, mean_squared_error):
-        loss(x, target, weights=weights, reduction="mean")  # type: ignore[operator]
+        loss(x, target, weights=weights, reduction="mean")
     for array, copy in zip((x, target, weights), given, strict=True):
         np.testing.assert_array_equal(array, copy)
 
@@ -240,6 +240,7 @@ def test_bad_arguments_are_named(
         (np.zeros((2, 3), int), TypeError, "has dtype int64"),
         ([[1.0], [1.0, 2.0]], ValueError, "has rows of different lengths"),
         (np.zeros((2, 3), "f2"), TypeError, "has dtype float16"),
+        (np.zeros((2, 0)), ValueError, r"has shape \(2, 0\), expected at least one feature"),
     ],
 )
 def test_bad_inputs_are_named(x: Any, error: type[Exception], message: str) -> None:
