@@ -98,6 +98,11 @@ def run_case(case: Case, unroll: str | Unroll) -> Results:
     dict of str to ndarray
         ``output`` (N, R), ``h_n`` and, for an LSTM, ``c_n`` (B, size), and the gradients
         ``d_input``, ``d_h_0``, ``d_c_0``, ``d_W_ih``, ...
+
+    Raises
+    ------
+    TypeError
+        If a result has another dtype than the case: dtype in is dtype out.
     """
     run = forward(
         case.cell, case.parameters, case.batch, case.state_0, reverse=case.reverse, unroll=unroll
@@ -109,6 +114,9 @@ def run_case(case: Case, unroll: str | Unroll) -> Results:
     results["d_input"] = gradients.input.values
     results.update({f"d_{n}_0": a for n, a in zip(names, gradients.state_0, strict=True)})
     results.update({f"d_{n}": a for n, a in gradients.parameters.items()})
+    for name, array in results.items():
+        if array.dtype != case.dtype:
+            raise TypeError(f"{name} has dtype {array.dtype}, expected {case.dtype} as the batch")
     return results
 
 

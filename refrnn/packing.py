@@ -14,6 +14,7 @@ import numpy as np
 from .padding import row_coordinates
 from .ragged import RaggedBatch
 from .types import Array, IntArray
+from .validation import check_array, check_lengths, check_sequence_numbers
 
 __all__ = ["PackedSequence", "pack", "sort_by_length", "step_batch_sizes", "unpack"]
 
@@ -78,6 +79,11 @@ def pack(batch: RaggedBatch) -> PackedSequence:
     PackedSequence
         Its ``data`` is a copy.
 
+    Raises
+    ------
+    TypeError
+        If `batch` is no RaggedBatch in host memory.
+
     Examples
     --------
     >>> import numpy as np
@@ -90,6 +96,13 @@ def pack(batch: RaggedBatch) -> PackedSequence:
     >>> packed.batch_sizes
     array([3, 2, 1])
     """
+    if not isinstance(batch, RaggedBatch):
+        raise TypeError(f"batch has type {type(batch).__name__}, expected a RaggedBatch")
+    if not isinstance(batch.values, np.ndarray):
+        raise TypeError(
+            f"batch has values of type {type(batch.values).__name__} in device memory, expected a "
+            "NumPy array: pack works on the host"
+        )
     sorted_indices, unsorted_indices, batch_sizes = sort_by_length(batch.lengths)
     data = np.empty_like(batch.values)
     data[_packed_rows(batch.lengths, unsorted_indices, batch_sizes)] = batch.values
@@ -102,23 +115,42 @@ def unpack(packed: PackedSequence) -> RaggedBatch:
     Parameters
     ----------
     packed : PackedSequence
+        Array-likes will do for its parts, but None, which PyTorch has for an order that is
+        already sorted, will not: it does not say how many sequences of length 0 there are.
 
     Raises
     ------
+    TypeError
+        If it is no PackedSequence, or a part has another dtype.
     ValueError
         If its parts do not belong together.
     """
-    sizes = packed.batch_sizes
-    batch_size = packed.unsorted_indices.size
-    if np.any(np.diff(sizes, prepend=batch_size) > 0) or int(sizes.sum()) != len(packed.data):
+    data, sizes, place = _check_packed(packed)
+    steps_of_place = np.searchsorted(-sizes, -np.arange(place.size), side="left")
+    lengths = steps_of_place[place]
+    return RaggedBatch(data[_packed_rows(lengths, place, sizes)], lengths)
+
+
+def _check_packed(packed: PackedSequence) -> tuple[Array, IntArray, IntArray]:
+    """Data, batch sizes and unsorted indices, checked against each other."""
+    if not isinstance(packed, PackedSequence):
+        raise TypeError(f"packed has type {type(packed).__name__}, expected a PackedSequence")
+    data = check_array(packed.data, "packed.data", ndim=2, rule="(N, F)")
+    sizes = check_lengths(packed.batch_sizes, name="packed.batch_sizes")
+    B = np.size(packed.unsorted_indices)
+    place = check_sequence_numbers(packed.unsorted_indices, B, "packed.unsorted_indices")
+    order = check_sequence_numbers(packed.sorted_indices, B, "packed.sorted_indices")
+    if order.size != B or np.any(order[place] != np.arange(B)):
         raise ValueError(
-            f"packed has batch_sizes {sizes.tolist()}, expected sizes that never rise from B = "
-            f"{batch_size} and add up to the number of rows of data = {len(packed.data)}"
+            f"packed.sorted_indices has values {order.tolist()}, expected the inverse permutation "
+            f"of packed.unsorted_indices = {place.tolist()}"
         )
-    steps_of_place = np.searchsorted(-sizes, -np.arange(batch_size), side="left")
-    lengths = steps_of_place[packed.unsorted_indices]
-    rows = _packed_rows(lengths, packed.unsorted_indices, sizes)
-    return RaggedBatch(packed.data[rows], lengths)
+    if np.any(sizes[1:] > sizes[:-1]) or np.any(sizes > B) or int(sizes.sum()) != data.shape[0]:
+        raise ValueError(
+            f"packed.batch_sizes has values {sizes.tolist()}, expected sizes that never rise from "
+            f"B = {B} and add up to the number of rows of packed.data = {data.shape[0]}"
+        )
+    return data, sizes, place
 
 
 def _packed_rows(lengths: IntArray, place: IntArray, batch_sizes: IntArray) -> IntArray:

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 
 from .types import Array, BoolArray, IntArray
-from .validation import check_array, check_bool, check_integer, check_lengths, check_mask
+from .validation import (
+    check_array,
+    check_bool,
+    check_integer,
+    check_lengths,
+    check_mask,
+    check_padding_value,
+    check_shape,
+    check_total,
+)
 
 __all__ = ["pad", "row_coordinates", "sequence_mask", "unmask", "unpad"]
 
@@ -104,18 +113,10 @@ def pad(
         If the lengths are invalid or do not add up to N, or one exceeds `max_length`.
     """
     values = check_array(values, "values", ndim=2, rule="(N, F)")
-    mask = sequence_mask(lengths, max_length)
-    if int(mask.sum()) != values.shape[0]:
-        raise ValueError(
-            f"lengths has sum {int(mask.sum())}, expected the number of rows of values = "
-            f"{values.shape[0]}"
-        )
-    return unmask(
-        values,
-        mask.T if batch_first else mask,
-        batch_first=batch_first,
-        padding_value=padding_value,
-    )
+    checked = check_lengths(lengths)
+    check_total(checked, values.shape[0])  # before a mask of sum(lengths) places is made
+    mask = sequence_mask(checked, max_length, batch_first=batch_first)
+    return unmask(values, mask, batch_first=batch_first, padding_value=padding_value)
 
 
 def unpad(values: Any, lengths: Any, *, batch_first: bool = False) -> Array:
@@ -141,15 +142,15 @@ def unpad(values: Any, lengths: Any, *, batch_first: bool = False) -> Array:
     """
     batch_major = _batch_major(values, batch_first)
     batch_size, steps = batch_major.shape[:2]
-    checked = check_lengths(lengths, maximum=steps)
-    if checked.size != batch_size:
-        raise ValueError(f"lengths has shape {checked.shape}, expected (B,) = ({batch_size},)")
+    checked = check_lengths(lengths)
+    # first of all their number: it is what tells that batch_first was forgotten
+    check_shape(checked, "lengths", (batch_size,), "(B,)")
     rows: Array = batch_major[sequence_mask(checked, steps, batch_first=True)]
     return rows
 
 
 def unmask(
-    values: Array, mask: Any, *, batch_first: bool = False, padding_value: float = 0.0
+    values: Any, mask: Any, *, batch_first: bool = False, padding_value: float = 0.0
 ) -> Array:
     """Write flat rows to the places where `mask` is True, and `padding_value` everywhere else.
 
@@ -158,8 +159,8 @@ def unmask(
 
     Parameters
     ----------
-    values : ndarray of shape (N, F)
-    mask : ndarray of bool, shape (T, B) or (B, T)
+    values : array_like of shape (N, F)
+    mask : array_like of bool, shape (T, B) or (B, T)
         N places are True.
     batch_first : bool
         Which of the two shapes `mask` and the result have.
@@ -169,11 +170,26 @@ def unmask(
     Returns
     -------
     ndarray of shape (T, B, F) or (B, T, F), dtype of `values`
+
+    Raises
+    ------
+    TypeError
+        If `values` or `mask` has another dtype, or `padding_value` is no number.
+    ValueError
+        If a rank is wrong, or the mask has not one True place for every row of `values`.
     """
-    by_batch = mask if check_bool(batch_first, "batch_first") else mask.T
-    shape = (*by_batch.shape, values.shape[1])
-    padded = np.full(shape, padding_value, dtype=values.dtype)
-    padded[by_batch] = values
+    rule = "(B, T)" if check_bool(batch_first, "batch_first") else "(T, B)"
+    rows = check_array(values, "values", ndim=2, rule="(N, F)")
+    checked = check_mask(mask, rule=rule)
+    count = int(np.count_nonzero(checked))
+    if count != rows.shape[0]:
+        raise ValueError(
+            f"mask has {count} True places, expected the number of rows of values = {rows.shape[0]}"
+        )
+    by_batch = checked if batch_first else checked.T
+    shape = (*by_batch.shape, rows.shape[1])
+    padded = np.full(shape, check_padding_value(padding_value), dtype=rows.dtype)
+    padded[by_batch] = rows
     return padded if batch_first else np.ascontiguousarray(padded.swapaxes(0, 1))
 
 
@@ -182,7 +198,8 @@ def rows_of_mask(values: Any, mask: Any, *, batch_first: bool) -> tuple[Array, I
     batch_major = _batch_major(values, batch_first)
     batch_size, steps = batch_major.shape[:2]
     shape = (batch_size, steps) if batch_first else (steps, batch_size)
-    checked = check_mask(mask, shape)
+    checked = check_mask(mask, rule="(B, T)" if batch_first else "(T, B)")
+    check_shape(checked, "mask", shape, "the first two axes of values")
     by_batch = checked if batch_first else checked.T
     return batch_major[by_batch], by_batch.sum(axis=1, dtype=np.int64)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .types import Array
-from .validation import check_array, check_dtype
+from .validation import check_array, check_dtype, convert
 
 __all__ = ["CellParameters", "load_arrays", "save_arrays"]
 
@@ -17,6 +17,9 @@ __all__ = ["CellParameters", "load_arrays", "save_arrays"]
 FORMAT = "refrnn-parameters-1"
 
 _FORMAT_KEY = "__format__"
+
+# the last two are arguments of numpy.savez, which an array of that name would be taken for
+_RESERVED = (_FORMAT_KEY, "file", "allow_pickle")
 
 
 class CellParameters(Mapping[str, Array]):
@@ -33,7 +36,9 @@ class CellParameters(Mapping[str, Array]):
     Raises
     ------
     TypeError
-        If a dtype is not allowed or dtypes are mixed.
+        If `arrays` is no mapping of str, a dtype is not allowed, or dtypes are mixed.
+    ValueError
+        If a name begins with an underscore or is that of an attribute of the record (``dtype``).
 
     Examples
     --------
@@ -53,10 +58,14 @@ class CellParameters(Mapping[str, Array]):
     _arrays: dict[str, Array]
 
     def __init__(self, arrays: Mapping[str, Any]) -> None:
+        if not isinstance(arrays, Mapping):
+            raise TypeError(
+                f"arrays has type {type(arrays).__name__}, expected a mapping of str to ndarray"
+            )
         self._arrays = {}
         for name, value in arrays.items():
-            rule = "an array of floating-point numbers"
-            copy = check_array(value, name, ndim=np.ndim(value), rule=rule).copy(order="C")
+            _check_name(name)
+            copy = check_array(value, name, ndim=None).copy(order="C")
             copy.flags.writeable = False
             self._arrays[name] = copy
         first = next(iter(self._arrays), None)
@@ -84,6 +93,9 @@ class CellParameters(Mapping[str, Array]):
             have = ", ".join(self._arrays)
             raise AttributeError(f"no parameter {name!r}; this record has {have}") from None
 
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._arrays})
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
 
@@ -107,9 +119,9 @@ class CellParameters(Mapping[str, Array]):
         return f"CellParameters({shown}{self.dtype})"
 
     def astype(self, dtype: Any) -> CellParameters:
-        """A copy in another dtype."""
+        """A copy in another dtype; from complex to real is a TypeError."""
         target = check_dtype(dtype, "dtype")
-        return CellParameters({k: a.astype(target) for k, a in self.items()})
+        return CellParameters({k: convert(a, target, k, "") for k, a in self.items()})
 
     def flatten(self) -> Array:
         """All numbers as one new vector: array after array, each in C order."""
@@ -138,17 +150,32 @@ class CellParameters(Mapping[str, Array]):
         return CellParameters({k: piece.reshape(a.shape) for (k, a), piece in shaped})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an uncompressed .npz file with NumPy alone, no pickle; see :meth:`load`."""
+        """Write to an uncompressed .npz file with NumPy alone, no pickle; see :meth:`load`.
+
+        Parameters
+        ----------
+        path : str or path
+            Written as given; no suffix is added.
+        """
         save_arrays(path, self)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CellParameters:
         """Read what :meth:`save` wrote.
 
+        Parameters
+        ----------
+        path : str or path
+
         Raises
         ------
+        OSError
+            If the file cannot be read.
+        TypeError
+            If it holds arrays of another kind than a record can.
         ValueError
-            If the file is no refrnn parameter file, or of a version this one cannot read.
+            If it is no refrnn parameter file, is damaged, needs pickle, or is of a version this
+            one cannot read.
         """
         return cls(load_arrays(path))
 
@@ -161,11 +188,20 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Array]) -> No
     path : str or path
         Written as given; no suffix is added.
     arrays : mapping of str to ndarray
+
+    Raises
+    ------
+    TypeError
+        If an array holds objects.
+    ValueError
+        If a name is one that the file needs for itself.
     """
     for name, array in arrays.items():
-        if array.dtype == object:
+        if array.dtype.hasobject:
             raise TypeError(f"{name} has dtype object, expected numbers: objects need pickle")
-    with open(path, "wb") as file:
+        if name in _RESERVED:
+            raise ValueError(f"arrays has name {name!r}, expected none of {', '.join(_RESERVED)}")
+    with open(_check_path(path), "wb") as file:
         tagged: dict[str, Any] = {_FORMAT_KEY: np.array(FORMAT), **arrays}
         np.savez(file, **tagged)
 
@@ -175,16 +211,47 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
 
     Raises
     ------
+    OSError
+        If the file cannot be read.
     ValueError
-        If the version tag is missing or is not the one this version writes.
+        If it is no .npz archive, is damaged or holds pickled objects, or its version tag is
+        missing or is not the one this version writes.
     """
-    with open(path, "rb") as stream:
-        if stream.read(2) != b"PK":
-            raise ValueError(f"path has a file that is no .npz archive: {os.fspath(path)}")
+    from zipfile import BadZipFile  # numpy.load loads it, and `import refrnn` need not
+    from zlib import error as DeflateError
+
+    shown = os.fspath(_check_path(path))
+    with open(shown, "rb") as stream:
+        if stream.read(4) != b"PK\x03\x04":
+            raise ValueError(f"path has a file that is no .npz archive: {shown!r}")
         stream.seek(0)
-        with np.load(stream, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        try:
+            with np.load(stream, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        except (BadZipFile, DeflateError, EOFError, ValueError) as error:
+            raise ValueError(
+                f"path has a file that cannot be read as arrays: {shown!r} ({error})"
+            ) from error
     tag = arrays.pop(_FORMAT_KEY, None)
-    if tag is None or str(tag) != FORMAT:
-        raise ValueError(f"path has a file with format tag {tag!s}, expected {FORMAT}")
+    if not isinstance(tag, np.ndarray) or str(tag) != FORMAT:
+        raise ValueError(f"path has a file with format tag {tag!s}, expected {FORMAT}: {shown!r}")
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # numpy.load hands a foreign member out as bytes
+            raise ValueError(f"path has a file whose member {name!r} is no array: {shown!r}")
     return arrays
+
+
+def _check_name(name: Any) -> None:
+    """Refuse what cannot be the name of an array in a record with attribute access."""
+    if not isinstance(name, str):
+        raise TypeError(f"arrays has a name of type {type(name).__name__}, expected str")
+    if name.startswith("_") or hasattr(CellParameters, name):
+        raise ValueError(f"arrays has name {name!r}, expected one that no attribute has")
+
+
+def _check_path(path: Any) -> str | os.PathLike[str]:
+    """`path` if it is one: open() would take a number for a file descriptor."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path has type {type(path).__name__}, expected str or os.PathLike")
+    checked: str | os.PathLike[str] = path
+    return checked

@@ -20,6 +20,9 @@ from .validation import (
     check_integer,
     check_lengths,
     check_offsets,
+    check_sequence_numbers,
+    check_total,
+    convert,
 )
 
 __all__ = ["RaggedBatch"]
@@ -34,7 +37,8 @@ class RaggedBatch:
         The rows of sequence 0, then of sequence 1, ...: float32, float64, longdouble, or complex
         for the complex step. Not copied when it is already such an array: a batch is a read-only
         view of it. An object with ``__cuda_array_interface__`` is kept as it is; only an unroll on
-        that device accepts it.
+        that device accepts it, and what needs the numbers (:meth:`to_padded`, :meth:`permute`,
+        :meth:`slice_time`) is a TypeError.
     lengths : array_like of int, shape (B,)
         Must add up to N. Length 0 is fine, and so is B = 0.
 
@@ -71,12 +75,7 @@ class RaggedBatch:
     def __init__(self, values: Any, lengths: Any) -> None:
         self._values = _check_values(values)
         self._lengths = check_lengths(lengths)
-        total = int(self._lengths.sum())
-        if total != self._values.shape[0]:
-            raise ValueError(
-                f"lengths has sum {total}, expected the number of rows of values = "
-                f"{self._values.shape[0]}"
-            )
+        check_total(self._lengths, _layout(self._values)[0][0])
         self._offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(self._lengths)])
         self._lengths.flags.writeable = False
         self._offsets.flags.writeable = False
@@ -94,8 +93,9 @@ class RaggedBatch:
         features : int, optional
             F. Needed when there is no sequence to read it from, checked when there is.
         dtype : dtype, optional
-            Convert to this dtype. Needed when there is no sequence; without it all sequences must
-            have the same floating-point dtype.
+            Convert numbers of any kind to this dtype, but none that are complex to a real one.
+            Needed when there is no sequence; without it all sequences must have the same
+            floating-point dtype.
 
         Raises
         ------
@@ -104,7 +104,15 @@ class RaggedBatch:
         ValueError
             If a sequence has the wrong rank or number of features; the message names it.
         """
-        arrays = [_check_sequence(s, i, dtype) for i, s in enumerate(sequences)]
+        target = None if dtype is None else check_dtype(dtype, "dtype")
+        try:
+            given = list(sequences)
+        except TypeError:
+            kind = type(sequences).__name__
+            raise TypeError(
+                f"sequences has type {kind}, expected one (length, F) array a sequence"
+            ) from None
+        arrays = [_check_sequence(s, i, target) for i, s in enumerate(given)]
         rows = [(i, a) for i, a in enumerate(arrays) if a.ndim == 2]
         if features is not None:
             features = check_integer(features, "features", minimum=0)
@@ -112,10 +120,9 @@ class RaggedBatch:
             features = rows[0][1].shape[1]
         else:
             raise ValueError("sequences has no (length, F) array, expected features= to be given")
-        typed = [a for a in arrays if a.ndim == 2 or dtype is not None]
-        if dtype is None and not typed:
+        if target is None and not rows:
             raise TypeError("sequences has no (length, F) array, expected dtype= to be given")
-        common = check_dtype(typed[0].dtype if dtype is None else dtype, "dtype")
+        common = rows[0][1].dtype if target is None else target
         for i, a in rows:
             if a.shape[1] != features:
                 raise ValueError(
@@ -165,7 +172,7 @@ class RaggedBatch:
             If a rule above is broken; the message has the index.
         """
         checked = _check_values(values)
-        return cls(checked, np.diff(check_offsets(offsets, checked.shape[0])))
+        return cls(checked, np.diff(check_offsets(offsets, _layout(checked)[0][0])))
 
     @classmethod
     def from_mask(cls, values: Any, mask: Any, batch_first: bool = False) -> RaggedBatch:
@@ -223,18 +230,23 @@ class RaggedBatch:
     @property
     def features(self) -> int:
         """F, the number of values in a row."""
-        return int(self._values.shape[1])
+        return _layout(self._values)[0][1]
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the values."""
-        return self._values.dtype
+        return _layout(self._values)[1]
 
     def __len__(self) -> int:
         return self.batch_size
 
     def __getitem__(self, index: int) -> Array:
         """Sequence `index`, a read-only view of shape (length, F)."""
+        if isinstance(index, (bool, np.bool_)) or not hasattr(index, "__index__"):
+            raise TypeError(
+                f"index has type {type(index).__name__}, expected an integer "
+                "(permute takes several sequences, slice_time takes steps)"
+            )
         b = operator.index(index)
         if not -self.batch_size <= b < self.batch_size:
             raise IndexError(f"index has value {b}, expected -B <= index < B = {self.batch_size}")
@@ -248,13 +260,16 @@ class RaggedBatch:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RaggedBatch):
             return NotImplemented
-        return (
-            self.dtype == other.dtype
-            and np.array_equal(self._lengths, other._lengths)
-            and np.array_equal(self._values, other._values)
-        )
+        if self.dtype != other.dtype or not np.array_equal(self._lengths, other._lengths):
+            return False
+        if isinstance(self._values, np.ndarray) and isinstance(other._values, np.ndarray):
+            return np.array_equal(self._values, other._values)
+        return self._values is other._values  # numbers on a device cannot be seen from here
 
     __hash__ = None  # type: ignore[assignment]  # holds arrays, compares by value
+
+    def __reduce__(self) -> tuple[Any, ...]:  # through the constructor: a copy is read-only too
+        return RaggedBatch, (self._values, self._lengths)
 
     def __repr__(self) -> str:
         shortest = int(self._lengths.min()) if self.batch_size else 0
@@ -281,7 +296,7 @@ class RaggedBatch:
             T, at least the longest length (the default).
         """
         return pad(
-            self._values,
+            self._host_values("to_padded"),
             self._lengths,
             batch_first=batch_first,
             padding_value=padding_value,
@@ -299,11 +314,17 @@ class RaggedBatch:
         ----------
         order : array_like of int, shape (any,)
             Sequence numbers, each in 0..B-1; a subset, or repeats, are fine.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a number is no integer or out of range; the message has the index.
         """
-        chosen = check_lengths(order, name="order", maximum=self.batch_size - 1)
+        values = self._host_values("permute")
+        chosen = check_sequence_numbers(order, self.batch_size, "order")
         lengths = self._lengths[chosen]
         sequence, step = row_coordinates(lengths)
-        return RaggedBatch(self._values[self._offsets[chosen][sequence] + step], lengths)
+        return RaggedBatch(values[self._offsets[chosen][sequence] + step], lengths)
 
     def slice_time(self, start: int, stop: int) -> RaggedBatch:
         """Steps start..stop-1 of every sequence; shorter sequences give fewer, or none.
@@ -313,22 +334,46 @@ class RaggedBatch:
         Parameters
         ----------
         start, stop : int
-            0 <= start <= stop.
+            0 <= start <= stop; `stop` may lie beyond the end.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `start` or `stop` is no integer or out of order.
         """
+        values = self._host_values("slice_time")
         first = check_integer(start, "start", minimum=0)
-        end = check_integer(stop, "stop", minimum=first)
-        begin = np.minimum(self._lengths, first)
+        end = min(check_integer(stop, "stop", minimum=first), self.max_length)
+        begin = np.minimum(self._lengths, min(first, end))
         lengths = np.minimum(self._lengths, end) - begin
         sequence, step = row_coordinates(lengths)
-        return RaggedBatch(self._values[(self._offsets[:-1] + begin)[sequence] + step], lengths)
+        return RaggedBatch(values[(self._offsets[:-1] + begin)[sequence] + step], lengths)
+
+    def _host_values(self, method: str) -> Array:
+        """The values, if they are in host memory."""
+        if not isinstance(self._values, np.ndarray):
+            raise TypeError(
+                f"values has type {type(self._values).__name__} in device memory, expected a NumPy "
+                f"array: {method} works on the host"
+            )
+        return self._values
+
+
+def _layout(values: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype, of a device array by its interface: its own dtype may be no NumPy dtype."""
+    if isinstance(values, np.ndarray):
+        return values.shape, values.dtype
+    interface = values.__cuda_array_interface__
+    return tuple(interface["shape"]), np.dtype(interface["typestr"])
 
 
 def _check_values(values: Any) -> Array:
     """`values` as a read-only (N, F) array; a device array is passed on after a look at it."""
     if hasattr(values, "__cuda_array_interface__") and not isinstance(values, np.ndarray):
-        check_dtype(values.dtype, "values", complex_allowed=False)
-        if len(values.shape) != 2:
-            raise ValueError(f"values has shape {tuple(values.shape)}, expected (N, F)")
+        shape, dtype = _layout(values)
+        check_dtype(dtype, "values", complex_allowed=False)
+        if len(shape) != 2:
+            raise ValueError(f"values has shape {shape}, expected (N, F)")
         device_values: Array = values
         return device_values
     view = check_array(values, "values", ndim=2, rule="(N, F)").view()
@@ -336,17 +381,14 @@ def _check_values(values: Any) -> Array:
     return view
 
 
-def _check_sequence(sequence: Any, i: int, dtype: Any) -> Array:
+def _check_sequence(sequence: Any, i: int, target: np.dtype[Any] | None) -> Array:
     """One sequence as a (length, F) array, or a (0,) array for an empty list."""
-    name = f"sequences[{i}]"
-    if dtype is not None:
-        try:
-            sequence = np.asarray(sequence, dtype=check_dtype(dtype, "dtype"))
-        except (TypeError, ValueError):
-            raise TypeError(f"{name} has values that are not numbers, expected {dtype}") from None
+    name, rule = f"sequences[{i}]", "(length, F), one row a step"
+    if target is not None:
+        sequence = convert(sequence, target, name, rule)
     elif isinstance(sequence, (list, tuple)) and not sequence:
         return np.zeros(0)
-    shape = np.shape(sequence)
-    return check_array(
-        sequence, name, ndim=1 if shape == (0,) else 2, rule="(length, F), one row a step"
-    )
+    array = check_array(sequence, name, ndim=None, rule=rule)
+    if array.ndim != 2 and array.shape != (0,):
+        raise ValueError(f"{name} has shape {array.shape}, expected {rule}")
+    return array

@@ -8,12 +8,13 @@ the smallest normal number takes the place of the scale's rounding error.
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .types import Array
-from .validation import check_dtype
+from .validation import check_dtype, check_integer
 
 __all__ = ["Deviation", "deviation", "tolerance"]
 
@@ -73,19 +74,35 @@ def tolerance(dtype: Any, max_length: int, scale: float) -> float:
     max_length : int
         T, the longest sequence.
     scale : float
-        Size and condition of the array, in its own unit.
+        Size and condition of the array, in its own unit; not negative.
 
     Returns
     -------
     float
+        Finite and above 0.
+
+    Raises
+    ------
+    TypeError
+        If `dtype` is none that refrnn computes in, or `max_length` is no integer.
+    ValueError
+        If `max_length` is negative, or `scale` is negative, not finite, or so large that the
+        tolerance is: it would accept anything.
     """
     info = np.finfo(check_dtype(dtype, "dtype", complex_allowed=False))
-    unit = float(info.eps) * scale + float(info.smallest_normal)
-    return UNITS_PER_STEP * max(1, max_length) * unit
+    steps = max(1, check_integer(max_length, "max_length", minimum=0))
+    size = float(scale)
+    # a float holds no longdouble's smallest number, and a tolerance of 0 would divide by 0
+    floor = max(float(info.smallest_normal), sys.float_info.min)
+    unit = float(info.eps) * size + floor
+    allowed = UNITS_PER_STEP * steps * unit
+    if not (size >= 0.0 and math.isfinite(allowed)):
+        raise ValueError(f"scale has value {size}, expected one >= 0 with a finite tolerance")
+    return allowed
 
 
 def deviation(
-    name: str, got: Array, reference: Array, *, scale: float, dtype: Any, max_length: int
+    name: str, got: Any, reference: Any, *, scale: float, dtype: Any, max_length: int
 ) -> Deviation:
     """Compare one array with the reference by the one formula.
 
@@ -93,15 +110,26 @@ def deviation(
     ----------
     name : str
         What to call the array.
-    got, reference : ndarrays of one shape
+    got, reference : array_like of one shape
+        Real floating-point numbers.
     scale, dtype, max_length
         As in :func:`tolerance`; `dtype` is what `got` was computed in.
 
+    Returns
+    -------
+    Deviation
+
     Raises
     ------
+    TypeError
+        If an array holds anything but real floating-point numbers.
     ValueError
         If the shapes differ, or the scale is not a finite number: then no statement is possible.
     """
+    got, reference = np.asarray(got), np.asarray(reference)
+    for array in (got, reference):
+        if array.dtype.kind != "f":
+            raise TypeError(f"{name} has dtype {array.dtype}, expected real floating-point numbers")
     if got.shape != reference.shape:
         raise ValueError(f"{name} has shape {got.shape}, expected {reference.shape}")
     if not np.isfinite(scale):
@@ -110,16 +138,16 @@ def deviation(
     if got.size == 0:
         return Deviation(name, 0.0, 0.0, (), 0.0, 0.0, allowed)
     wide = np.result_type(got.dtype, reference.dtype)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         error = np.abs(got.astype(wide) - reference.astype(wide))
-    error[~np.isfinite(error)] = np.inf  # NaN and Inf are never right, not even where both have one
-    index = np.unravel_index(int(error.argmax()), error.shape)
-    worst = float(error[index])
-    largest = float(np.abs(reference).max())
+        # NaN and Inf are never right, not even where both have one
+        error = np.where(np.isfinite(error), error, np.inf)
+        index = np.unravel_index(int(error.argmax()), error.shape)
+        worst, largest = float(error[index]), float(np.abs(reference).max())
     return Deviation(
         name,
         worst / allowed,
-        worst / largest if largest > 0 else worst,
+        worst / largest if 0 < largest < math.inf else worst,
         tuple(int(i) for i in index),
         float(got[index]),
         float(reference[index]),

@@ -227,7 +227,7 @@ def test_one_wrong_unroll_does_not_hide_the_right_ones(capsys, spec):
         ("Crashes", "crashed: IndexError: lane 3 of 2 ✗"),
         ("Exits", "crashed: SystemExit: 0"),
         ("WritesIntoParameters", "an argument has other numbers after the run"),
-        ("Widens", "output has dtype float64, expected float32 as the batch"),
+        ("Widens", "output has dtype float64, expected float32"),
     ],
 )
 def test_a_crash_is_a_finding_and_no_traceback(capsys, spec, name, message):

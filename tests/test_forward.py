@@ -1,8 +1,9 @@
-"""The law at the public edge: length 0, bits, errors, records that stay what they are."""
+"""forward and backward at the public edge: length 0, plans, bits, dtypes, floating-point state."""
 
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -12,146 +13,344 @@ import numpy as np
 import pytest
 
 import refrnn as rr
-from refrnn.packing import pack, unpack
+from refrnn.comparison import Case, Results, run_case
 from refrnn.unroll import BUILT_IN
 
-_LENGTHS = [4, 0, 7, 1]
+LENGTHS = [4, 0, 7, 1]
+CELLS = [
+    rr.RNN(3, 5),
+    rr.RNN(3, 5, activation="relu", biases=0),
+    rr.LSTM(3, 5, peepholes=True),
+    rr.LSTM(3, 5, proj_size=2, coupled=True),
+    rr.LSTM(3, 5, cell_clip=0.5),
+    rr.GRU(3, 5),
+    rr.GRU(3, 5, reset_after=False, gate_clip=1.0),
+]
 
 
-def _case(cell: Any, dtype: str = "float64") -> tuple[Any, rr.RaggedBatch, Any]:
+def make_case(cell: Any, dtype: str = "float64", lengths: Any = LENGTHS, **options: Any) -> Case:
     rng = np.random.default_rng(3)
-    values = rng.normal(size=(sum(_LENGTHS), cell.input_size)).astype(dtype)
-    state = cell.state_type(*(rng.normal(size=(4, s)).astype(dtype) for s in cell.state_sizes))
-    return cell.init_parameters(rng, dtype), rr.RaggedBatch(values, _LENGTHS), state
+
+    def state() -> Any:
+        return cell.state_type(*(rng.normal(size=(len(lengths), s)) for s in cell.state_sizes))
+
+    values = rng.normal(size=(sum(lengths), cell.input_size))
+    d_output = rng.normal(size=(len(values), cell.output_size))
+    batch, params = rr.RaggedBatch(values, lengths), cell.init_parameters(rng)
+    case = Case(cell, params, batch, state(), d_output, state())
+    return case.astype(dtype)._replace(**options)
+
+
+def take(case: Case, chosen: list[int]) -> Case:
+    """The chosen sequences of a case, in that order."""
+    pick = [a[chosen] for a in case.state_0], [a[chosen] for a in case.d_state_n]
+    d_outputs = case.batch.with_values(case.d_output)
+    return case._replace(
+        batch=case.batch.permute(chosen),
+        state_0=case.cell.state_type(*pick[0]),
+        d_state_n=case.cell.state_type(*pick[1]),
+        d_output=d_outputs.permute(chosen).values,
+    )
+
+
+def of_sequences(case: Case, results: Results) -> Results:
+    """Results that belong to single sequences, without the parameter gradients."""
+    return {n: a for n, a in results.items() if n.removeprefix("d_") not in case.parameters}
+
+
+# --- length 0, empty batches ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("unroll", BUILT_IN)
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_a_sequence_of_length_0_is_the_identity_on_its_state(
+    cell: Any, unroll: str, reverse: bool
+) -> None:
+    case = make_case(cell, reverse=reverse)
+    results = run_case(case, unroll)
+    for name in cell.state_names:
+        assert np.array_equal(results[f"{name}_n"][1], getattr(case.state_0, name)[1])
+        assert np.array_equal(results[f"d_{name}_0"][1], getattr(case.d_state_n, name)[1])
 
 
 @pytest.mark.parametrize("unroll", BUILT_IN)
-@pytest.mark.parametrize("cell", [rr.RNN(3, 5), rr.LSTM(3, 5, proj_size=2), rr.GRU(3, 5)], ids=str)
-def test_a_sequence_of_length_0_is_the_identity_on_its_state(cell: Any, unroll: str) -> None:
-    params, batch, state = _case(cell)
-    run = rr.forward(cell, params, batch, state, unroll=unroll)
-    d_state = cell.state_type(*(np.full_like(a, 2.0) for a in state))
-    gradients = rr.backward(run.tape, d_state_n=d_state)
-    for initial, final, d_initial in zip(state, run.state_n, gradients.state_0, strict=True):
-        assert np.array_equal(final[1], initial[1])
-        assert np.array_equal(d_initial[1], np.full_like(initial[1], 2.0))
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("lengths", [[], [0], [0, 0, 0]], ids=str)
+def test_batches_without_a_step(cell: Any, unroll: str, lengths: list[int]) -> None:
+    case = make_case(cell, "float32", lengths)
+    run = rr.forward(cell, case.parameters, case.batch, case.state_0, unroll=unroll)
+    assert run.output.values.shape == (0, cell.output_size)
+    assert run.output.lengths.tolist() == lengths
+    gradients = rr.backward(run.tape, d_state_n=case.d_state_n)
+    assert gradients.input.values.shape == (0, 3)
+    assert not gradients.parameters.flatten().any()
+    pairs = zip(case.state_0, run.state_n, case.d_state_n, gradients.state_0, strict=True)
+    for initial, final, d_final, d_initial in pairs:
+        assert np.array_equal(initial, final)
+        assert np.array_equal(d_final, d_initial)
+        assert not np.shares_memory(initial, final)
+        assert not np.shares_memory(d_final, d_initial)
+    assert run.plan.computed_steps == run.plan.sequential_steps == run.plan.padded_steps == 0
 
 
-@pytest.mark.parametrize("cell", [rr.RNN(3, 5), rr.LSTM(3, 5), rr.GRU(3, 5)], ids=str)
-def test_per_sequence_gives_a_sequence_its_bits_whatever_stands_beside_it(cell: Any) -> None:
-    params, batch, state = _case(cell, "float32")
-    together = rr.forward(cell, params, batch, state, unroll="per_sequence")
-    d_together = rr.backward(together.tape, np.ones_like(together.output.values))
-    for b in range(len(batch)):
-        one = cell.state_type(*(a[b : b + 1] for a in state))
-        alone = rr.forward(cell, params, batch.permute([b]), one, unroll="per_sequence")
-        d_alone = rr.backward(alone.tape, np.ones_like(alone.output.values))
-        assert alone.output[0].tobytes() == together.output[b].tobytes()
-        assert d_alone.input[0].tobytes() == d_together.input[b].tobytes()
-        assert d_alone.state_0.h[0].tobytes() == d_together.state_0.h[b].tobytes()
+# --- records -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unroll", BUILT_IN)
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_results_have_the_shapes_dtypes_and_records_promised(cell: Any, unroll: str) -> None:
+    for dtype in ("float32", "float64", "longdouble"):
+        case = make_case(cell, dtype)
+        run = rr.forward(cell, case.parameters, case.batch, case.state_0, unroll=unroll)
+        assert isinstance(run, rr.Run)
+        assert type(run.state_n) is cell.state_type
+        assert run.output.values.shape == (12, cell.output_size)
+        assert np.array_equal(run.output.lengths, case.batch.lengths)
+        gradients = rr.backward(run.tape, case.d_output, case.d_state_n)
+        assert isinstance(gradients, rr.Gradients)
+        assert type(gradients.state_0) is cell.state_type
+        assert list(gradients.parameters) == list(case.parameters)
+        assert gradients.input.values.shape == (12, 3)
+        for result, meant in zip((*run.state_n, *gradients.state_0), (*case.state_0,) * 2,
+                                 strict=True):  # fmt: skip
+            assert result.shape == meant.shape
+        every = [run.output.values, *run.state_n, gradients.input.values, *gradients.state_0]
+        assert {a.dtype for a in [*every, *gradients.parameters.values()]} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize("unroll", BUILT_IN)
+def test_h_n_is_the_last_output_and_in_reverse_the_first(unroll: str) -> None:
+    for reverse, last in ((False, -1), (True, 0)):
+        case = make_case(rr.GRU(3, 5), reverse=reverse)
+        run = rr.forward(
+            case.cell, case.parameters, case.batch, case.state_0, reverse=reverse, unroll=unroll
+        )
+        for b in (0, 2, 3):
+            assert np.array_equal(run.state_n.h[b], run.output[b][last])
+
+
+@pytest.mark.parametrize("unroll", BUILT_IN)
+def test_a_tape_survives_pickling(unroll: str) -> None:
+    case = make_case(rr.LSTM(3, 5, proj_size=2))
+    run = rr.forward(case.cell, case.parameters, case.batch, case.state_0, unroll=unroll)
+    tape = pickle.loads(pickle.dumps(run.tape))
+    gradients = [rr.backward(t, case.d_output, case.d_state_n) for t in (run.tape, tape)]
+    assert gradients[0].parameters == gradients[1].parameters
+    assert gradients[0].input == gradients[1].input
+
+
+# --- plans ---------------------------------------------------------------------------------------
+
+PLANS = [
+    # lengths, unroll, sequential steps, computed steps
+    ([4, 0, 7, 1], rr.PerSequence(), 12, 12),
+    ([4, 0, 7, 1], rr.Masked(), 7, 28),
+    ([4, 0, 7, 1], rr.Packed(), 7, 12),
+    ([4, 0, 7, 1], rr.Lanes(1), 12, 12),
+    ([4, 0, 7, 1], rr.Lanes(2), 7, 12),
+    ([4, 0, 7, 1], rr.Lanes(9), 7, 12),
+    ([4, 0, 7, 1], rr.Bucketed(), 12, 12),  # four buckets hold one length each
+    ([4, 0, 7, 1], rr.Bucketed([]), 7, 28),
+    ([4, 0, 7, 1], rr.Bucketed([4]), 8, 16),  # 0 and 1 in one bucket, 4 and 7 in the other
+    ([4, 0, 7, 1], rr.Bucketed([5]), 11, 19),
+    ([4, 0, 7, 1], rr.Bucketed(num_buckets=1), 7, 28),
+    ([5, 5, 5], rr.Masked(), 5, 15),
+    ([5, 5, 5], rr.Packed(), 5, 15),
+    ([5, 5, 5], rr.Lanes(2), 10, 15),
+]
+
+
+@pytest.mark.parametrize(("lengths", "unroll", "sequential", "computed"), PLANS, ids=str)
+def test_plans_count_what_is_computed(
+    lengths: list[int], unroll: Any, sequential: int, computed: int
+) -> None:
+    case = make_case(rr.GRU(3, 5), lengths=lengths)
+    plan = rr.forward(case.cell, case.parameters, case.batch, unroll=unroll).plan
+    assert plan.unroll == unroll.name
+    assert plan.real_steps == sum(lengths)
+    assert (plan.sequential_steps, plan.computed_steps) == (sequential, computed)
+    assert plan.padded_steps == computed - sum(lengths)
+
+
+def test_plans_tell_what_was_chosen() -> None:
+    case = make_case(rr.GRU(3, 5))
+
+    def choices(unroll: Any) -> Any:
+        return rr.forward(case.cell, case.parameters, case.batch, unroll=unroll).plan.choices
+
+    assert choices(rr.Lanes(2)) == {"lanes": 2}
+    assert choices(rr.Bucketed([4])) == {"boundaries": [4], "buckets": 2}
+    assert choices("bucketed")["buckets"] == 4
+    assert choices("lanes")["lanes"] in (2, 3)
+    assert choices("masked") == choices("packed") == choices("per_sequence") == {}
+
+
+# --- bits ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_per_sequence_gives_a_sequence_its_bits_wherever_it_stands(
+    cell: Any, dtype: str, reverse: bool
+) -> None:
+    case = make_case(cell, dtype, reverse=reverse)
+    together = of_sequences(case, run_case(case, "per_sequence"))
+    for chosen in ([0], [1], [2], [3], [3, 1, 0, 2], [2, 2, 0]):
+        part = take(case, chosen)
+        offsets = case.batch.offsets
+        rows = np.concatenate([np.arange(offsets[b], offsets[b + 1]) for b in chosen])
+        for name, array in of_sequences(part, run_case(part, "per_sequence")).items():
+            where = rows if name in ("output", "d_input") else chosen
+            assert array.tobytes() == together[name][where].tobytes(), name
+
+
+def test_per_sequence_does_not_see_what_its_neighbours_hold() -> None:
+    case = make_case(rr.LSTM(3, 5), "float32")
+    expected = run_case(case, "per_sequence")
+    values = case.batch.values.copy()
+    values[4:11] = np.nan  # sequence 2
+    got = run_case(case._replace(batch=case.batch.with_values(values)), "per_sequence")
+    for name in ("output", "d_input"):
+        assert got[name][:4].tobytes() == expected[name][:4].tobytes()
+        assert got[name][11:].tobytes() == expected[name][11:].tobytes()
+    for name in ("h_n", "c_n", "d_h_0", "d_c_0"):
+        others = [0, 1, 3]
+        assert got[name][others].tobytes() == expected[name][others].tobytes()
+    assert np.isnan(got["d_W_ih"]).any()
+
+
+BITS = """
+import hashlib, sys, numpy as np, refrnn as rr
+rng = np.random.default_rng(0)
+batch = rr.RaggedBatch(rng.normal(size=(70, 64)), [40, 0, 30])
+digest = hashlib.sha256()
+for cell in (rr.RNN(64, 96), rr.LSTM(64, 96, proj_size=64), rr.GRU(64, 96)):
+    for dtype in ("float32", "float64"):
+        params = cell.init_parameters(rng, dtype)
+        values = batch.with_values(batch.values.astype(dtype))
+        run = rr.forward(cell, params, values, unroll="per_sequence")
+        gradients = rr.backward(run.tape, np.ones((70, cell.output_size), dtype))
+        digest.update(run.output.values.tobytes() + gradients.parameters.flatten().tobytes())
+        digest.update(gradients.input.values.tobytes())
+print(digest.hexdigest())
+"""
 
 
 def test_per_sequence_has_the_same_bits_for_any_number_of_blas_threads() -> None:
-    program = (
-        "import hashlib, numpy as np, refrnn as rr\n"
-        "rng = np.random.default_rng(0); cell = rr.LSTM(64, 96)\n"
-        "batch = rr.RaggedBatch(rng.normal(size=(70, 64)), [40, 30])\n"
-        "run = rr.forward(cell, cell.init_parameters(rng), batch, unroll='per_sequence')\n"
-        "g = rr.backward(run.tape, np.ones((70, 96)))\n"
-        "print(hashlib.sha256(run.output.values.tobytes() + g.parameters.flatten().tobytes())"
-        ".hexdigest())\n"
-    )
     root = str(Path(rr.__file__).parents[1])
-    digests = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "OPENBLAS_NUM_THREADS": threads, "PYTHONPATH": root},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for threads in ("1", "2")
-    }
-    assert len(digests) == 1
+    digests = []
+    for threads in ("1", "2"):
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "PYTHONPATH": root}
+        command = [sys.executable, "-c", BITS]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True, timeout=120
+        )
+        digests.append(done.stdout)
+    assert digests[0] == digests[1]
+    assert len(digests[0].strip()) == 64
 
 
-def test_plans_count_what_is_computed() -> None:
-    cell = rr.GRU(3, 5)
-    params, batch, _ = _case(cell)
-    plans = {name: rr.forward(cell, params, batch, unroll=name).plan for name in BUILT_IN}
-    padded = {name: plan.padded_steps for name, plan in plans.items()}
-    assert padded == {"per_sequence": 0, "masked": 16, "bucketed": 0, "packed": 0, "lanes": 0}
-    assert plans["packed"].sequential_steps == 7
+# --- dtypes --------------------------------------------------------------------------------------
 
 
-def test_packing_is_what_pytorch_expects() -> None:
-    rows = [np.array(s, dtype=float)[:, None] for s in ([1, 2, 3], [4, 5], [6])]
-    batch = rr.RaggedBatch.from_sequences([rows[1], rows[0], rows[2]])
-    packed = pack(batch)
-    assert packed.data.ravel().tolist() == [1, 4, 6, 2, 5, 3]
-    assert packed.batch_sizes.tolist() == [3, 2, 1]
-    assert packed.sorted_indices.tolist() == [1, 0, 2]
-    assert packed.unsorted_indices.tolist() == [1, 0, 2]
-    assert unpack(packed) == batch
+@pytest.mark.parametrize("unroll", BUILT_IN)
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_longdouble_is_more_accurate_than_float64(cell: Any, unroll: str) -> None:
+    case = make_case(cell)
+    wide = case.astype("longdouble")
+    truth, other = run_case(wide, "per_sequence"), run_case(wide, unroll)
+    narrow = run_case(case, unroll)
+    errors = []
+    for name, exact in truth.items():
+        size = np.abs(exact).max()
+        errors.append([np.abs(a[name] - exact).max() / size for a in (other, narrow)])
+    gain = np.finfo(np.float64).eps / np.finfo(np.longdouble).eps  # 2048 on x86-64; 1 on Windows
+    assert max(e[0] for e in errors) < 1e-13 / gain
+    if gain > 1:
+        assert max(e[0] for e in errors) < max(e[1] for e in errors) / 50
 
 
-@pytest.mark.parametrize(
-    ("lengths", "kind", "words"),
-    [
-        ([1.0, 2.0], TypeError, "lengths has dtype float64, expected integers"),
-        ([True, False], TypeError, "lengths has dtype bool, expected integers"),
-        ([3, -1], ValueError, r"lengths\[1\] has value -1, expected a length >= 0"),
-        ([3, 4], ValueError, "lengths has sum 7"),
-        ([[3]], ValueError, r"lengths has shape \(1, 1\)"),
-        ([object()], TypeError, "lengths has dtype object"),
-    ],
-)
-def test_bad_lengths_are_refused(lengths: Any, kind: type[Exception], words: str) -> None:
-    with pytest.raises(kind, match=words):
-        rr.RaggedBatch(np.ones((3, 2)), lengths)
-
-
-def test_a_length_beyond_the_padding_is_named() -> None:
-    with pytest.raises(ValueError, match=r"lengths\[1\] has value 9, expected a length <= T = 7"):
-        rr.RaggedBatch.from_padded(np.ones((7, 2, 3)), [2, 9])
-
-
-@pytest.mark.parametrize("dtype", ["float16", "int64", "bool"])
-def test_other_dtypes_are_refused_by_name(dtype: str) -> None:
-    with pytest.raises(TypeError, match=f"values has dtype {dtype}"):
-        rr.RaggedBatch(np.ones((3, 2), dtype), [3])
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"gate_clip": 1.0, "cell_clip": 1.0},
-        {"gate_clip": 1.0, "proj_size": 2},
-        {"cell_clip": 1.0, "coupled": True},
-        {"proj_size": 5},
-        {"biases": 3},
-    ],
-)
-def test_options_that_nothing_defines_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        rr.LSTM(3, 5, **options)
-
-
-def test_parameters_survive_a_file_and_are_no_view(tmp_path: Path) -> None:
-    source = {"W_ih": np.ones((2, 3)), "W_hh": np.zeros((2, 2))}
-    parameters = rr.CellParameters(source)
-    source["W_ih"][...] = 7
-    assert parameters.W_ih.max() == 1
-    parameters.save(tmp_path / "p.npz")
-    assert rr.CellParameters.load(tmp_path / "p.npz") == parameters
-    np.savez(tmp_path / "other.npz", W_ih=np.ones(3))
-    with pytest.raises(ValueError, match="format tag"):
-        rr.CellParameters.load(tmp_path / "other.npz")
-
-
-def test_a_complex_run_has_no_backward() -> None:
-    cell = rr.RNN(3, 5)
-    params, batch, _ = _case(cell)
-    run = rr.forward(cell, params.astype("complex128"), batch.with_values(batch.values + 0j))
-    with pytest.raises(TypeError, match="complex is forward only"):
+@pytest.mark.parametrize("unroll", BUILT_IN)
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_a_complex_run_continues_the_real_one_and_has_no_backward(cell: Any, unroll: str) -> None:
+    case = make_case(cell)
+    real = rr.forward(cell, case.parameters, case.batch, case.state_0, unroll=unroll)
+    direction = np.random.default_rng(5).normal(size=(12, 3))
+    run = rr.forward(
+        cell,
+        case.parameters.astype("complex128"),
+        case.batch.with_values(case.batch.values + 1e-30j * direction),
+        cell.state_type(*(a + 0j for a in case.state_0)),
+        unroll=unroll,
+    )
+    assert np.allclose(run.output.values.real, real.output.values, rtol=1e-12, atol=1e-15)
+    gradient = rr.backward(real.tape, case.d_output).input.values
+    slope = (run.output.values.imag / 1e-30 * case.d_output).sum()
+    assert slope == pytest.approx((gradient * direction).sum(), rel=1e-12)
+    with pytest.raises(TypeError, match=r"tape has dtype complex128, .* complex is forward only"):
         rr.backward(run.tape)
+
+
+# --- the floating-point state of the caller ------------------------------------------------------
+
+
+@pytest.mark.parametrize("unroll", BUILT_IN)
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_overflow_underflow_and_nan_neither_warn_nor_raise(cell: Any, unroll: str) -> None:
+    case = make_case(cell, "float32")
+    huge = case.batch.with_values(case.batch.values * np.float32(1e30))
+    nan = case.batch.with_values(np.full_like(case.batch.values, np.nan))
+    for batch in (huge, nan):
+        extreme = case._replace(batch=batch)
+        with np.errstate(all="ignore"):
+            expected = run_case(extreme, unroll)
+        with np.errstate(all="raise"):
+            got = run_case(extreme, unroll)
+            settings = np.geterr()
+        assert set(settings.values()) == {"raise"}  # the caller's, and left alone
+        assert all(got[n].tobytes() == expected[n].tobytes() for n in got)
+
+
+@pytest.mark.parametrize("unroll", BUILT_IN)
+def test_the_callers_settings_survive_an_error(unroll: str) -> None:
+    case = make_case(rr.RNN(3, 5))
+    with np.errstate(over="raise", under="warn", invalid="print", divide="ignore"):
+        before = np.geterr()
+        with pytest.raises(ValueError, match="d_output has shape"):
+            run_case(case._replace(d_output=np.ones((1, 1))), unroll)
+        assert np.geterr() == before
+
+
+# --- one argument at a time ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unroll", BUILT_IN)
+def test_missing_states_and_cotangents_are_zeros(unroll: str) -> None:
+    case = make_case(rr.LSTM(3, 5))
+    zero = case.cell.zero_state(4)
+    absent = run_case(case._replace(state_0=None, d_output=None), unroll)
+    zeros = run_case(case._replace(state_0=zero, d_output=np.zeros((12, 5))), unroll)
+    assert all(absent[n].tobytes() == zeros[n].tobytes() for n in zeros)
+    half = case._replace(d_state_n=(None, case.d_state_n.c))
+    whole = case._replace(d_state_n=(zero.h, case.d_state_n.c))
+    run = rr.forward(case.cell, case.parameters, case.batch, case.state_0, unroll=unroll)
+    parts = [rr.backward(run.tape, case.d_output, c.d_state_n) for c in (half, whole)]
+    assert parts[0].parameters == parts[1].parameters
+    assert parts[0].input == parts[1].input
+
+
+def test_lanes_is_the_default() -> None:
+    case = make_case(rr.RNN(3, 5))
+    assert rr.forward(case.cell, case.parameters, case.batch).plan.unroll == "lanes"
+
+
+@pytest.mark.parametrize("unroll", [*BUILT_IN, rr.Masked(np.nan), rr.Bucketed([3], None, np.inf)])
+def test_reverse_is_another_result_and_an_unroll_object_can_be_used_again(unroll: Any) -> None:
+    case = make_case(rr.GRU(3, 5))
+    forward, again = run_case(case, unroll), run_case(case, unroll)
+    backward = run_case(case._replace(reverse=True), unroll)
+    assert all(forward[n].tobytes() == again[n].tobytes() for n in forward)
+    assert not np.allclose(forward["output"], backward["output"])
+    assert np.isfinite(backward["d_W_hh"]).all()

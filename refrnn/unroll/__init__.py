@@ -173,9 +173,11 @@ def _check_states(
     if state is None:
         return cell.zero_state(batch_size, dtype)
     names = cell.state_names
-    if not isinstance(state, tuple) or len(state) != len(names):
-        has = f"{len(state)} parts" if isinstance(state, tuple) else f"type {type(state).__name__}"
-        raise TypeError(f"{name} has {has}, expected a tuple ({', '.join(names)},)")
+    expected = f"a tuple ({', '.join(names)}{',' * (len(names) == 1)})"
+    if not isinstance(state, tuple):
+        raise TypeError(f"{name} has type {type(state).__name__}, expected {expected}")
+    if len(state) != len(names):
+        raise ValueError(f"{name} has {len(state)} parts, expected {expected}")
     parts = []
     for part, letter, size in zip(state, names, cell.state_sizes, strict=True):
         if part is None:

@@ -166,6 +166,11 @@ class NumpyUnroll:
         """Everything is supported."""
         return None
 
+    def __repr__(self) -> str:
+        public = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        shown = ", ".join(f"{name}={value!r}" for name, value in public.items())
+        return f"{type(self).__name__}({shown})"
+
 
 def add_gradients(total: dict[str, Array], more: Mapping[str, Array]) -> None:
     """Add parameter gradients to a running total, **in place**."""
