@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from .. import packing
+from ..bucketing import boundaries
 from ..comparison import Case
-from ..errors import UnsupportedCase
 from ..lanes import LaneSchedule
+from ..padding import sequence_mask, unmask
 from ..ragged import RaggedBatch
-from ..unroll import forward
 from .plugin import Conforming
-from .properties import PROPERTIES
+from .properties import PROPERTIES, refuses
+from .refusals import BAD_BACKWARD, BAD_FORWARD
 from .strategies import cases, ragged_batches
 
 
@@ -28,19 +29,52 @@ def test_property(conforming: Conforming, holds: Callable[..., None], case: Case
         holds(conforming.unroll, case)
 
 
+@pytest.mark.parametrize("what", [*BAD_FORWARD, *BAD_BACKWARD])
+def test_bad_arguments_are_refused_in_the_same_words(conforming: Conforming, what: str) -> None:
+    refuses(conforming.unroll, what)
+
+
 @settings(deadline=None)
-@given(batch=ragged_batches())
-def test_packing_and_padding_are_exact_inverses(batch: RaggedBatch) -> None:
-    assert packing.unpack(packing.pack(batch)) == batch
-    for batch_first in (False, True):
-        padded = batch.to_padded(batch_first, padding_value=np.nan)
-        assert RaggedBatch.from_padded(padded, batch.lengths, batch_first) == batch
+@given(batch=ragged_batches(), extra=st.integers(0, 2), batch_first=st.booleans())
+def test_padding_and_masks_are_exact_inverses(
+    batch: RaggedBatch, extra: int, batch_first: bool
+) -> None:
+    longest = batch.max_length + extra
+    padded = batch.to_padded(batch_first, padding_value=np.nan, max_length=longest)
+    assert RaggedBatch.from_padded(padded, batch.lengths, batch_first) == batch
+    mask = sequence_mask(batch.lengths, longest, batch_first=batch_first)
+    assert RaggedBatch.from_mask(padded, mask, batch_first) == batch
+    assert RaggedBatch.from_offsets(batch.values, batch.offsets) == batch
+    again = RaggedBatch.from_sequences(list(batch), features=batch.features, dtype=batch.dtype)
+    assert again == batch
+
+
+@settings(deadline=None)
+@given(batch=ragged_batches(), seed=st.integers(0, 2**16), batch_first=st.booleans())
+def test_masks_with_holes_are_exact_inverses(
+    batch: RaggedBatch, seed: int, batch_first: bool
+) -> None:
+    longest = batch.max_length + 2
+    rng = np.random.default_rng(seed)
+    by_batch = rng.permuted(sequence_mask(batch.lengths, longest, batch_first=True), axis=1)
+    mask = by_batch if batch_first else by_batch.T
+    padded = unmask(batch.values, mask, batch_first=batch_first, padding_value=np.nan)
+    assert RaggedBatch.from_mask(padded, mask, batch_first) == batch
 
 
 @settings(deadline=None)
 @given(batch=ragged_batches())
-def test_lanes_hold_every_step_once(batch: RaggedBatch) -> None:
-    plan = LaneSchedule.from_lengths(batch.lengths)
+def test_packing_is_an_exact_inverse(batch: RaggedBatch) -> None:
+    packed = packing.pack(batch)
+    assert packing.unpack(packed) == batch
+    assert int(packed.batch_sizes.sum()) == batch.total_steps
+    assert packed.batch_sizes.size == batch.max_length
+
+
+@settings(deadline=None)
+@given(batch=ragged_batches(), lanes=st.none() | st.integers(1, 6))
+def test_lanes_hold_every_step_once(batch: RaggedBatch, lanes: int | None) -> None:
+    plan = LaneSchedule.from_lengths(batch.lengths, lanes)
     assert int(plan.batch_sizes.sum()) == batch.total_steps
     taken = {
         (int(plan.lane[b]), int(plan.start[b]) + t)
@@ -48,34 +82,20 @@ def test_lanes_hold_every_step_once(batch: RaggedBatch) -> None:
         for t in range(int(batch.lengths[b]))
     }
     assert len(taken) == batch.total_steps
+    assert sorted(plan.rows().tolist()) == list(range(batch.total_steps))
 
 
-_BAD: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
-    "state": (TypeError, "state_0 has", {"state_0": [np.zeros((2, 3))]}),
-    "state shape": (ValueError, r"state_0\.h has shape", {"state_0": (np.zeros((3, 3)), None)}),
-    "state dtype": (TypeError, "float32", {"state_0": (np.zeros((2, 3), "float32"), None)}),
-    "reverse": (TypeError, "reverse has type int", {"reverse": 1}),
-    "batch": (TypeError, "batch has type ndarray", {"batch": np.zeros((2, 2, 3))}),
-    "features": (ValueError, "batch has 4 features", {"batch": RaggedBatch(np.ones((2, 4)), [2])}),
-    "params": (ValueError, "params has names", {"params": {}}),
-}
-
-
-@pytest.mark.parametrize("what", _BAD)
-def test_bad_input_is_refused_in_the_same_words(conforming: Conforming, what: str) -> None:
-    from .. import LSTM
-
-    cell = LSTM(2, 3)
-    if not conforming.offers(cell, np.dtype("float64"), False):
-        return
-    kind, words, bad = _BAD[what]
-    good: dict[str, Any] = {
-        "params": cell.init_parameters(np.random.default_rng(0)),
-        "batch": RaggedBatch(np.ones((3, 2)), [1, 2]),
-    }
-    with pytest.raises(kind, match=words) as error:
-        forward(cell, unroll=conforming.unroll, **{**good, **bad})
-    with pytest.raises(kind) as same:
-        forward(cell, unroll="per_sequence", **{**good, **bad})
-    assert str(error.value) == str(same.value)
-    assert not isinstance(error.value, UnsupportedCase)
+@settings(deadline=None)
+@given(batch=ragged_batches(), num_buckets=st.integers(1, 4))
+def test_buckets_hold_every_sequence_once(batch: RaggedBatch, num_buckets: int) -> None:
+    edges = boundaries.optimal_boundaries(batch.lengths, num_buckets)
+    ids = boundaries.bucket_ids(batch.lengths, edges)
+    back = np.empty(len(batch), np.int64)
+    members = [np.flatnonzero(ids == k) for k in np.unique(ids)]
+    assert len(members) <= num_buckets
+    parts = [batch.permute(chosen) for chosen in members]
+    for chosen, part in zip(members, parts, strict=True):
+        for b, rows in zip(chosen, part, strict=True):
+            assert np.array_equal(rows, batch[int(b)])
+        back[chosen] = part.lengths
+    assert np.array_equal(back, batch.lengths)
