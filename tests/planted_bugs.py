@@ -584,8 +584,8 @@ _BUGS_OF_THE_LAW = (
     bug(
         "no initial state counts as ones",
         BASE,
-        "(np.zeros(shape, dtype) for shape in shapes)",
-        "(np.ones(shape, dtype) for shape in shapes)",
+        "self.state_type(*(np.zeros(",
+        "self.state_type(*(np.ones(",
     ),
     bug(
         "cotangent dropped at length 0",

@@ -138,7 +138,7 @@ def refuses(unroll: Unroll, what: str) -> None:
     ----------
     unroll : Unroll
     what : str
-        A key of :data:`BAD_FORWARD` or :data:`BAD_BACKWARD`.
+        A key of ``refrnn.testing.refusals.BAD_FORWARD`` or ``BAD_BACKWARD``.
     """
     kind, words, _ = {**BAD_FORWARD, **BAD_BACKWARD}[what]
     expected, got = _error(PerSequence(), what), _error(unroll, what)
