@@ -63,12 +63,27 @@ def test_summary_drops_and_counts_disturbed_samples():
     assert summary.minimum == 0.1
     assert summary.cpu == 0.3
     assert (summary.kept, summary.dropped, summary.all_disturbed) == (5, 2, False)
+    assert not summary.doubtful
 
 
 def test_summary_of_disturbed_samples_only_says_so():
     summary = summarise([Sample(3.0, 1.0), Sample(4.0, 1.0)], threads=1)
     assert (summary.median, summary.kept, summary.dropped) == (3.5, 2, 2)
     assert summary.all_disturbed
+    assert summary.doubtful
+
+
+def test_what_chance_left_of_many_disturbed_samples_is_doubtful():
+    summary = summarise([Sample(1.0, 1.0), Sample(1.0, 0.8), Sample(1.0, 0.7)], threads=1)
+    assert (summary.kept, summary.dropped, summary.all_disturbed) == (1, 2, False)
+    assert summary.doubtful
+
+
+def test_typical_is_what_the_busier_samples_are():
+    """Most samples of this work on two threads lost a core; the rule does not follow them down."""
+    samples = [Sample(1.0, 2.0)] * 2 + [Sample(2.0, 2.0)] * 4
+    summary = summarise(samples, threads=2)
+    assert (summary.median, summary.kept, summary.dropped) == (1.0, 2, 4)
 
 
 def test_summary_of_nothing_is_an_error():
@@ -668,13 +683,13 @@ def test_means_are_over_all_workloads_or_not_given():
     assert "  forward: lanes 1.00, peer 1.00" in text
 
 
-def test_disturbed_throughout_is_marked():
+def test_doubtful_times_are_marked():
     bad = result("lanes", 0.2)
     bad = bad._replace(summaries={w: summarise([Sample(1.0, 0.1)], 1) for w in worker.WORKS})
     text = report([bad], Settings(1), MACHINE)
     assert "  lanes!  " in text
-    assert "No sample was undisturbed" in text
-    assert "No sample was undisturbed" not in report([result("lanes", 0.2)], Settings(1), MACHINE)
+    assert "More samples were disturbed" in text
+    assert "More samples were disturbed" not in report([result("lanes", 0.2)], Settings(1), MACHINE)
 
 
 def test_threads_are_compared_with_what_pools_say():

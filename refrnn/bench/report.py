@@ -232,7 +232,7 @@ def _row(result: Result, work: str, best: float | None) -> str:
     ratio = "-" if best is None else f"{summary.median / best:.2f}"
     spread = f"{_ms(summary.low)} - {_ms(summary.high)}"
     padded = result.facts["computed_steps"] - steps
-    flag = "!" if summary.all_disturbed or result.status is Status.DIFFERS else ""
+    flag = "!" if summary.doubtful or result.status is Status.DIFFERS else ""
     name = result.contestant.name
     shown = name if len(name) <= _NAME - 3 else name[: _NAME - 5] + ".."
     return (
@@ -264,10 +264,11 @@ def _means(results: Sequence[Result], settings: Settings) -> str:
 def _flags(results: Sequence[Result]) -> list[str]:
     """What the exclamation marks mean, where there are any."""
     notes = []
-    if any(s.all_disturbed for r in results for s in r.summaries.values()):
+    if any(s.doubtful for r in results for s in r.summaries.values()):
         notes.append(
-            "! No sample was undisturbed, so all were kept: do not trust the wall time; CPU time "
-            "is near it\n  for one thread on a machine left alone."
+            "! More samples were disturbed than not (where none was left, all were kept): do not "
+            "trust these\n  times. CPU time of one thread is near its wall time on a machine left "
+            "alone."
         )
     return notes
 

@@ -62,6 +62,11 @@ class Summary(NamedTuple):
     dropped: int
     all_disturbed: bool
 
+    @property
+    def doubtful(self) -> bool:
+        """More samples were disturbed than not: what is left is what chance left."""
+        return self.all_disturbed or self.dropped > self.kept
+
 
 def calls_per_sample(seconds: float) -> int:
     """How many calls of this duration make a sample that is long enough to be timed."""
@@ -122,7 +127,7 @@ def is_disturbed(taken: Sample, typical_busy: float, threads: int) -> bool:
     ----------
     taken : Sample
     typical_busy : float
-        The median of :attr:`Sample.busy` of the samples it belongs with.
+        The upper quartile of :attr:`Sample.busy` of the samples it belongs with.
     threads : int
         Threads the contestant was given.
 
@@ -153,7 +158,7 @@ def summarise(samples: Sequence[Sample], threads: int) -> Summary:
     """
     if not samples:
         raise ValueError("samples has no sample, expected at least one")
-    typical = statistics.median(s.busy for s in samples)
+    _, _, typical = quartiles([s.busy for s in samples])
     good = [s for s in samples if not is_disturbed(s, typical, threads)]
     kept = good or list(samples)
     walls = sorted(s.wall for s in kept)

@@ -83,7 +83,7 @@ def _draw_panel(axes: Any, results: Sequence[Result], work: str) -> None:
     for place, result in enumerate(timed):
         summary = result.summaries[work]
         ms, low, high = (1e3 * s for s in (summary.median, summary.low, summary.high))
-        marks = _DISTURBED if summary.all_disturbed else {}
+        marks = _DISTURBED if summary.doubtful else {}
         axes.barh(place, ms, height=0.7, color=_COLOURS[result.contestant.kind], **marks)
         axes.plot([low, high], [place, place], color="#222222", linewidth=1.2)
         ratio = "" if best is None else f"  {summary.median / best:.2f}x"
@@ -91,6 +91,7 @@ def _draw_panel(axes: Any, results: Sequence[Result], work: str) -> None:
         axes.annotate(
             f"{ms:.{digits}f}{ratio}", (max(ms, high), place), xytext=(4, 0),
             textcoords="offset points", va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
         )  # fmt: skip
     axes.set_yticks(range(len(timed)), [r.contestant.name for r in timed])
     axes.invert_yaxis()
@@ -109,8 +110,8 @@ def _draw_legend(figure: Any, results: Sequence[Result], settings: Settings) -> 
         line = Line2D([], [], color="#c0392b", linewidth=0.9, linestyle="--")
         line.set_label("best peer (1x)")
         handles.append(line)
-    if any(s.all_disturbed for r in results for s in r.summaries.values()):
-        handles.append(Patch(facecolor="#777777", label="disturbed throughout", **_DISTURBED))
+    if any(s.doubtful for r in results for s in r.summaries.values()):
+        handles.append(Patch(facecolor="#777777", label="mostly disturbed", **_DISTURBED))
     first = next(iter(results)).workload
     title = f"{first.cell}, {first.dtype}, {settings.threads} thread(s)"
     figure.legend(handles=handles, title=title, loc="outside lower center", ncols=4, frameon=False)
