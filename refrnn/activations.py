@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .types import Array, BoolArray
+from .validation import check_finite
 
 __all__ = ["ACTIVATION_NAMES", "Activation", "activation", "sech2", "sigmoid"]
 
@@ -224,7 +225,9 @@ class Activation:
     beta: float | None
 
     def __init__(self, name: str, alpha: float | None = None, beta: float | None = None) -> None:
-        key = str(name).lower()
+        if not isinstance(name, str):
+            raise TypeError(f"activation has type {type(name).__name__}, expected a name")
+        key = name.lower()
         if key not in _TABLE:
             raise ValueError(f"activation has name {name!r}, expected one of {ACTIVATION_NAMES}")
         row, default_alpha, default_beta = _TABLE[key]
@@ -246,6 +249,11 @@ class Activation:
     def complement(self, a: Array) -> Array:
         """1 - f(a), elementwise, without cancellation where f has a formula for it."""
         return self._formulas.complement(a)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(self, name):
+            raise AttributeError(f"{name} of {self} cannot be changed: look another one up")
+        super().__setattr__(name, value)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Activation):
@@ -313,7 +321,7 @@ def _coefficient(name: str, which: str, given: float | None, default: float | No
         return default
     if default is None:
         raise ValueError(f"activation {name!r} has {which} = {given}, expected none: it takes none")
-    return float(given)
+    return check_finite(given, f"activation {name!r}, {which},")
 
 
 def _into(out: Array | None, result: Array) -> Array:

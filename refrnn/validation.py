@@ -19,6 +19,7 @@ __all__ = [
     "check_array",
     "check_bool",
     "check_dtype",
+    "check_finite",
     "check_integer",
     "check_lengths",
     "check_mask",
@@ -311,3 +312,15 @@ def _refuse_element(value: Any, name: str) -> NoReturn:
     if isinstance(value, int) and not isinstance(value, bool):
         raise ValueError(f"{name} has value {value}, expected a number that fits int64")
     raise TypeError(f"{name} has type {type(value).__name__}, expected an integer")
+
+
+def check_finite(value: Any, name: str) -> float:
+    """Return `value` as a finite float; anything but a real number is a TypeError."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
+        raise TypeError(f"{name} has type {type(value).__name__}, expected a number")
+    number = float(value)
+    if not np.isfinite(number):
+        raise ValueError(f"{name} has value {number}, expected a finite number")
+    return number

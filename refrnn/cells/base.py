@@ -128,8 +128,10 @@ class Cell(ABC, Generic[StateT, TapeT]):
 
     def zero_state(self, batch_size: int, dtype: Any = np.float64) -> StateT:
         """A state of zeros, each array (batch_size, size)."""
-        shapes = [(batch_size, size) for size in self.state_sizes]
-        state: StateT = self.state_type(*(np.zeros(shape, dtype) for shape in shapes))
+        rows = check_integer(batch_size, "batch_size", minimum=0)
+        target = check_dtype(dtype, "dtype")
+        shapes = [(rows, size) for size in self.state_sizes]
+        state: StateT = self.state_type(*(np.zeros(shape, target) for shape in shapes))
         return state
 
     # --- parameters --------------------------------------------------------------------------
@@ -153,6 +155,11 @@ class Cell(ABC, Generic[StateT, TapeT]):
         CellParameters
         """
         target = check_dtype(dtype, "dtype", complex_allowed=False)
+        if not isinstance(rng, np.random.Generator):
+            raise TypeError(
+                f"rng has type {type(rng).__name__}, expected a numpy.random.Generator "
+                "(numpy.random.default_rng(seed) makes one)"
+            )
         bound = self.hidden_size**-0.5 if scale is None else check_positive_float(scale, "scale")
         shapes = self.parameter_shapes()
         drawn = {name: rng.uniform(-bound, bound, shape) for name, shape in shapes.items()}
@@ -174,9 +181,8 @@ class Cell(ABC, Generic[StateT, TapeT]):
             )
         shapes = self.parameter_shapes()
         if set(parameters) != set(shapes):
-            raise ValueError(
-                f"params has names {sorted(parameters)}, expected {sorted(shapes)} for {self}"
-            )
+            names = sorted(map(str, parameters))
+            raise ValueError(f"params has names {names}, expected {sorted(shapes)} for {self}")
         if not isinstance(parameters, CellParameters) or list(parameters) != list(shapes):
             parameters = CellParameters({name: parameters[name] for name in shapes})
         for name, shape in shapes.items():
@@ -335,13 +341,18 @@ class Cell(ABC, Generic[StateT, TapeT]):
     def __hash__(self) -> int:
         return hash(self._key())
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__:
+            raise AttributeError(f"{name} of {self} cannot be changed: make another cell")
+        super().__setattr__(name, value)
+
     def _key(self) -> tuple[Any, ...]:
         """What two equal cells have in common."""
         return (self.input_size, self.hidden_size, *self.options().items())
 
     def __repr__(self) -> str:
         shown = "".join(
-            f", {name}={value if not isinstance(value, Activation) else value.name!r}"
+            f", {name}={_shown(value)}"
             for name, value in self.options().items()
             if value != self._DEFAULTS[name]
         )
@@ -355,3 +366,10 @@ def clip(a: Array, bound: float) -> Array:
     if a.dtype.kind != "c":
         return np.clip(a, -bound, bound)
     return np.where(np.abs(a.real) <= bound, a, np.sign(a.real) * bound).astype(a.dtype, copy=False)
+
+
+def _shown(option: Any) -> str:
+    """An option as its constructor takes it; an activation by its name where that says it all."""
+    if isinstance(option, Activation) and option == Activation(option.name):
+        return repr(option.name)
+    return repr(option)

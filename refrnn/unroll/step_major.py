@@ -100,6 +100,11 @@ class StepMajor(NumpyUnroll, ABC):
     """
 
     def __init__(self, *, arithmetic: Arithmetic = BLAS) -> None:
+        if not hasattr(arithmetic, "product"):
+            raise TypeError(
+                f"arithmetic has type {type(arithmetic).__name__}, expected one of "
+                "refrnn.arithmetic"
+            )
         self._arithmetic = arithmetic
 
     @abstractmethod
