@@ -402,7 +402,7 @@ TOYS = """
     class Dies(refrnn.Packed):
         name = "dies"
         def backward(self, *args):
-            sys.stderr.write("no more room")
+            print("no more room", file=sys.stderr, flush=True)
             os._exit(7)
 
     class Raises(refrnn.Packed):

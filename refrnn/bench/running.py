@@ -34,7 +34,7 @@ class Settings(NamedTuple):
     seconds : float
         How long each contestant is sampled in a round, for each workload and kind of work.
     works : tuple of str
-        Of :data:`refrnn.bench.WORKS`.
+        Of ``refrnn.bench.WORKS``.
     """
 
     threads: int

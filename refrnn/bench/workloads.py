@@ -34,7 +34,7 @@ class Workload(NamedTuple):
     Attributes
     ----------
     law : str
-        One of :data:`refrnn.datasets.LENGTH_LAWS`.
+        One of ``refrnn.datasets.LENGTH_LAWS``.
     batch_size, max_length, input_size, hidden_size : int
         B, T (no length exceeds it), I and H.
     cell : str

@@ -200,13 +200,12 @@ class LSTM(Cell[LSTMState, LSTMTape]):
             self._block(a, 0)[...] += p["p_i"] * prev.c
             if not self.coupled:
                 self._block(a, 1)[...] += p["p_f"] * prev.c
-        before_g = self._g  # i, and f where it is a gate of its own: one call for both
+        # i, f and o in one call on contiguous rows, g overwritten after: fast. A peephole makes o
+        # wait for c.
+        ready = self._g if self.peepholes else self.num_gates
         self._activate(
-            weights,
-            self.gate_activation,
-            self._block(a, 0, before_g),
-            self._block(gates, 0, before_g),
-        )  # L2
+            weights, self.gate_activation, self._block(a, 0, ready), self._block(gates, 0, ready)
+        )  # L2, L5
         g = self._block(gates, self._g)
         self._activate(weights, self.cell_activation, self._block(a, self._g), g)  # L3
         np.multiply(self._forget(tape), prev.c, out=c)  # L4
@@ -214,10 +213,11 @@ class LSTM(Cell[LSTMState, LSTMTape]):
         if self.cell_clip is not None:
             np.greater(np.abs(c.real), self.cell_clip, out=tape.clipped)
             c[...] = clip(c, self.cell_clip)
-        a_o, o = self._block(a, self._o), self._block(gates, self._o)
+        o = self._block(gates, self._o)
         if self.peepholes:
+            a_o = self._block(a, self._o)
             a_o += p["p_o"] * c
-        self._activate(weights, self.gate_activation, a_o, o)  # L5
+            self._activate(weights, self.gate_activation, a_o, o)  # L5
         weights.arithmetic.rounded(c)
         self.output_activation.value(c, out=tape.out_c)
         weights.arithmetic.rounded(tape.out_c)
