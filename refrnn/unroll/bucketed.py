@@ -36,6 +36,10 @@ class _Saved(NamedTuple):
     tapes: list[Tape]
 
 
+#: Buckets where neither their number nor their boundaries are given.
+_NUM_BUCKETS = 4
+
+
 class Bucketed(NumpyUnroll):
     """Run a masked unroll on each group of sequences of similar length.
 
@@ -65,7 +69,7 @@ class Bucketed(NumpyUnroll):
             )
         self.boundaries = None if boundaries is None else check_boundaries(boundaries)
         self.num_buckets = (
-            4 if num_buckets is None else check_integer(num_buckets, "num_buckets", minimum=1)
+            None if num_buckets is None else check_integer(num_buckets, "num_buckets", minimum=1)
         )
         self.padding_value = check_padding_value(padding_value)
 
@@ -79,7 +83,7 @@ class Bucketed(NumpyUnroll):
     ) -> Run:
         boundaries = self.boundaries
         if boundaries is None:
-            boundaries = optimal_boundaries(batch.lengths, self.num_buckets)
+            boundaries = optimal_boundaries(batch.lengths, self.num_buckets or _NUM_BUCKETS)
         members = _members(bucket_ids(batch.lengths, boundaries))
         masked = Masked(self.padding_value)
         output = np.empty((batch.total_steps, cell.output_size), batch.dtype)
