@@ -19,7 +19,7 @@ from .parameters import CellParameters
 from .ragged import RaggedBatch
 from .tolerances import Deviation, deviation
 from .types import Array
-from .unroll import Packed, PerSequence, Unroll, backward, forward
+from .unroll import Gradients, Packed, PerSequence, Run, Unroll, backward, forward
 from .unroll.base import AnyCell, State
 
 __all__ = ["Case", "Reference", "Results", "compare", "reference", "run_case"]
@@ -102,12 +102,16 @@ def run_case(case: Case, unroll: str | Unroll) -> Results:
     Raises
     ------
     TypeError
-        If a result has another dtype than the case: dtype in is dtype out.
+        If a result has another dtype than the case (dtype in is dtype out), or is of another kind:
+        output and input gradient are a :class:`refrnn.RaggedBatch`, states a record of the cell.
+    ValueError
+        If the output or the gradient of the input has other lengths than the batch.
     """
     run = forward(
         case.cell, case.parameters, case.batch, case.state_0, reverse=case.reverse, unroll=unroll
     )
     gradients = backward(run.tape, case.d_output, case.d_state_n)
+    _check_kinds(case, run, gradients)
     names = case.cell.state_names
     results = {"output": run.output.values}
     results.update({f"{n}_n": a for n, a in zip(names, run.state_n, strict=True)})
@@ -118,6 +122,19 @@ def run_case(case: Case, unroll: str | Unroll) -> Results:
         if array.dtype != case.dtype:
             raise TypeError(f"{name} has dtype {array.dtype}, expected {case.dtype} as the batch")
     return results
+
+
+def _check_kinds(case: Case, run: Run, gradients: Gradients) -> None:
+    """What numbers alone do not show: whose rows they are."""
+    for name, batch in (("output", run.output), ("d_input", gradients.input)):
+        if not isinstance(batch, RaggedBatch):
+            raise TypeError(f"{name} has type {type(batch).__name__}, expected RaggedBatch")
+        if not np.array_equal(batch.lengths, case.batch.lengths):
+            raise ValueError(f"{name} has other lengths than the batch, expected the same")
+    for name, state in (("state_n", run.state_n), ("d_state_0", gradients.state_0)):
+        if not isinstance(state, case.cell.state_type):
+            wanted = case.cell.state_type.__name__
+            raise TypeError(f"{name} has type {type(state).__name__}, expected {wanted}")
 
 
 def reference(case: Case, *, seed: int = 0) -> Reference:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .types import IntArray
-from .validation import check_integer, check_lengths
+from .validation import check_countable, check_integer, check_lengths
 
 __all__ = ["LaneSchedule", "StepCost", "affine_cost", "row_tile_cost"]
 
@@ -166,6 +166,7 @@ class LaneSchedule(NamedTuple):
             ``lanes``, or ``cost`` returns something that is not positive and finite.
         """
         checked = check_lengths(lengths)
+        check_countable(checked)
         if lanes is None:
             lanes = _choose_lanes(checked, affine_cost() if cost is None else cost)
         else:
@@ -209,7 +210,7 @@ def _schedule(lengths: IntArray, lanes: int) -> LaneSchedule:
     lane = np.full(lengths.shape, -1, dtype=np.int64)
     start = np.full(lengths.shape, -1, dtype=np.int64)
     # (load, lane) as one integer, load * lanes + lane: orders alike and compares faster.
-    heap = list(range(lanes))
+    heap = list(range(min(lanes, max(1, order.size))))  # no more get a sequence
     for index, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
         start[index], lane[index] = divmod(heap[0], lanes)
         heapq.heapreplace(heap, heap[0] + length * lanes)

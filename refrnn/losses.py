@@ -7,13 +7,13 @@ zero, so whatever stands in them, NaN included, reaches nothing.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
 from .ragged import RaggedBatch
 from .types import Array, BoolArray, IntArray
-from .validation import check_array, check_shape
+from .validation import as_array, check_array, check_shape
 
 __all__ = ["Loss", "mean_squared_error", "softmax_cross_entropy"]
 
@@ -203,10 +203,9 @@ def _reduced(rows: _Rows, losses: Array, gradient: Array, reduction: Reduction) 
 
 def _check_reduction(reduction: Any) -> Reduction:
     """One of the three names."""
-    if reduction not in ("mean", "sum", "none"):
+    if not isinstance(reduction, str) or reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction has value {reduction!r}, expected 'mean', 'sum' or 'none'")
-    name: Reduction = reduction
-    return name
+    return cast(Reduction, reduction)
 
 
 def _check_rows(given: Any, name: str, weights: Any, mask: Any) -> _Rows:
@@ -249,7 +248,7 @@ def _rank(given: Any) -> int:
 
 def _check_mask(mask: Any, shape: tuple[int, ...], name: str) -> BoolArray:
     """A bool array with one element a row."""
-    array = np.asarray(mask)
+    array = as_array(mask, "mask", f"bool of shape {shape}")
     if array.dtype != np.bool_:
         raise TypeError(f"mask has dtype {array.dtype}, expected bool")
     check_shape(array, "mask", shape, f"one element for each row of {name}")
@@ -260,7 +259,7 @@ def _check_targets(targets: Any, rows: _Rows) -> Array:
     """Probabilities (n, C) of the rows that count; class numbers become 0 and 1."""
     shape = rows.counted.shape
     if not isinstance(targets, RaggedBatch) and _rank(targets) > 0:
-        array = np.asarray(targets)
+        array = as_array(targets, "targets", f"class numbers {shape} or probabilities")
         no_rows = array.size == 0 and array.shape == shape  # an empty list is of floats
         if array.dtype.kind in "iu" or no_rows:
             return _one_hot(array, rows)

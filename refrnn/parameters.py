@@ -217,7 +217,8 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
         If it is no .npz archive, is damaged or holds pickled objects, or its version tag is
         missing or is not the one this version writes.
     """
-    from zipfile import BadZipFile  # numpy.load loads it, and `import refrnn` need not
+    from tokenize import TokenError  # numpy.load loads them, and `import refrnn` need not
+    from zipfile import BadZipFile
     from zlib import error as DeflateError
 
     shown = os.fspath(_check_path(path))
@@ -228,7 +229,16 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
         try:
             with np.load(stream, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-        except (BadZipFile, DeflateError, EOFError, ValueError) as error:
+        except (
+            BadZipFile,
+            DeflateError,
+            EOFError,
+            MemoryError,
+            OSError,
+            RuntimeError,
+            TokenError,
+            ValueError,
+        ) as error:  # whatever a damaged byte makes of the zip file or of an array's header
             raise ValueError(
                 f"path has a file that cannot be read as arrays: {shown!r} ({error})"
             ) from error

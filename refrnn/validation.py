@@ -16,8 +16,10 @@ import numpy as np
 from .types import Array, BoolArray, IntArray
 
 __all__ = [
+    "as_array",
     "check_array",
     "check_bool",
+    "check_countable",
     "check_dtype",
     "check_finite",
     "check_integer",
@@ -72,7 +74,7 @@ def check_array(
         If its rank is not `ndim` (None: any rank will do), or its rows differ in length.
     """
     shape = f"shape {rule}" if rule else "any shape"
-    array = _as_array(value, name, f"{_FLOATS} of {shape}")
+    array = as_array(value, name, f"{_FLOATS} of {shape}")
     dtype = check_dtype(array.dtype, name, complex_allowed=complex_allowed)
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} has shape {array.shape}, expected {rule}")
@@ -89,7 +91,7 @@ def convert(value: Any, dtype: np.dtype[Any], name: str, rule: str) -> Array:
     ValueError
         If its rows differ in length.
     """
-    array = _as_array(value, name, f"numbers of shape {rule}")
+    array = as_array(value, name, f"numbers of shape {rule}")
     if array.dtype.kind not in ("biufc" if dtype.kind == "c" else "biuf"):
         raise TypeError(f"{name} has dtype {array.dtype}, expected numbers that {dtype} can hold")
     return array.astype(dtype, copy=False)
@@ -145,6 +147,14 @@ def check_total(lengths: IntArray, rows: int) -> None:
         raise ValueError(f"lengths has sum {total}, expected the number of rows of values = {rows}")
 
 
+def check_countable(lengths: IntArray) -> None:
+    """Raise ValueError unless sums over checked lengths fit int64 with room to spare."""
+    longest = int(lengths.max(initial=0))
+    if longest * lengths.size >= 2**48:
+        i = int(lengths.argmax())
+        raise ValueError(f"lengths[{i}] has value {longest}, expected lengths that can be summed")
+
+
 def check_sequence_numbers(order: Any, batch_size: int, name: str) -> IntArray:
     """Return `order` as a new int64 vector of sequence numbers, each in 0..B-1.
 
@@ -196,7 +206,7 @@ def check_offsets(offsets: Any, total: int, *, name: str = "offsets") -> IntArra
 
 def check_mask(mask: Any, *, rule: str, name: str = "mask") -> BoolArray:
     """Return `mask` as a bool array of rank 2; TypeError unless it is bool."""
-    array = _as_array(mask, name, f"bool of shape {rule}")
+    array = as_array(mask, name, f"bool of shape {rule}")
     if array.dtype != np.bool_:
         raise TypeError(f"{name} has dtype {array.dtype}, expected bool")
     if array.ndim != 2:
@@ -247,7 +257,7 @@ def check_padding_value(value: Any, name: str = "padding_value") -> float:
     return float(value)
 
 
-def _as_array(value: Any, name: str, rule: str) -> Array:
+def as_array(value: Any, name: str, rule: str) -> Array:
     """`value` as an ndarray that holds no objects, no mask, and is not ragged."""
     kind = type(value).__name__
     if isinstance(value, np.ndarray) and hasattr(value, "mask"):  # np.asarray would drop it
@@ -281,8 +291,10 @@ def _integer_vector(value: Any, name: str, rule: str) -> IntArray:
         if not listed:
             return np.zeros(0, np.int64)
     odd = next((i for i, x in enumerate(listed) if not _fits_int64(x)), None)
+    if odd is not None and isinstance(listed[odd], int) and not isinstance(listed[odd], bool):
+        _refuse_element(listed[odd], f"{name}[{odd}]")  # beside which NumPy makes floats of all
     try:
-        array = _as_array(value, name, rule)
+        array = as_array(value, name, rule)
     except TypeError:  # objects; if they are in a list, one of them can be named
         if odd is None:
             raise

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from refrnn import Gradients, Lanes, Packed, Run, UnsupportedCase
+from refrnn import Gradients, Lanes, Packed, RaggedBatch, Run, UnsupportedCase
 
 
 class ForgetsInitialState(Packed):
@@ -68,6 +68,36 @@ class Widens(Packed):
     def forward(self, cell: Any, parameters: Any, batch: Any, state_0: Any, reverse: bool) -> Run:
         run = super().forward(cell, parameters, batch, state_0, reverse)
         return run._replace(output=run.output.with_values(run.output.values.astype(np.float64)))
+
+
+class OtherLengths(Packed):
+    """Right numbers, given to other sequences."""
+
+    name = "other_lengths"
+
+    def forward(self, cell: Any, parameters: Any, batch: Any, state_0: Any, reverse: bool) -> Run:
+        run = super().forward(cell, parameters, batch, state_0, reverse)
+        return run._replace(output=RaggedBatch(run.output.values, batch.lengths[::-1]))
+
+
+class BareState(Packed):
+    """Right numbers in a tuple without names."""
+
+    name = "bare_state"
+
+    def forward(self, cell: Any, parameters: Any, batch: Any, state_0: Any, reverse: bool) -> Run:
+        run = super().forward(cell, parameters, batch, state_0, reverse)
+        return run._replace(state_n=tuple(run.state_n))  # type: ignore[arg-type]
+
+
+class PlanOfWords(Packed):
+    """Right numbers, and a plan that cannot be counted with."""
+
+    name = "plan_of_words"
+
+    def forward(self, cell: Any, parameters: Any, batch: Any, state_0: Any, reverse: bool) -> Run:
+        run = super().forward(cell, parameters, batch, state_0, reverse)
+        return run._replace(plan=run.plan._replace(computed_steps="many"))  # type: ignore[arg-type]
 
 
 class WritesIntoParameters(Packed):

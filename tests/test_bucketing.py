@@ -369,3 +369,8 @@ def test_bad_arguments(call, error, message):
     """Each is refused with its name and the rule."""
     with pytest.raises(error, match=message):
         call()
+
+
+def test_lengths_that_cannot_be_summed_are_refused():
+    with pytest.raises(ValueError, match=r"lengths\[1\] has value 4611686018427387904"):
+        waste_report([1, 2**62, 2**62, 2**62, 2**62])

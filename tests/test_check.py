@@ -228,6 +228,9 @@ def test_one_wrong_unroll_does_not_hide_the_right_ones(capsys, spec):
         ("Exits", "crashed: SystemExit: 0"),
         ("WritesIntoParameters", "an argument has other numbers after the run"),
         ("Widens", "output has dtype float64, expected float32"),
+        ("OtherLengths", "output has other lengths than the batch"),
+        ("BareState", "state_n has type tuple, expected GRUState"),
+        ("PlanOfWords", "'str' object cannot be interpreted as an integer"),
     ],
 )
 def test_a_crash_is_a_finding_and_no_traceback(capsys, spec, name, message):

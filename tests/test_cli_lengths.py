@@ -176,6 +176,7 @@ def test_bad_files(tmp_path, capsys, name, write, message):
         (["--buckets", "0"], "num_buckets has value 0"),
         (["--boundaries", "8,8"], "boundaries[1] has value 8"),
         (["--lanes", "0"], "lanes has value 0"),
+        (["--lanes", "10000000000000"], "lengths or lanes too large to count"),
         (["--hidden-size", "0"], "hidden_size has value 0"),
         (["--input-size", "3"], "--input-size has been given alone, expected --hidden-size"),
         (["--cell", "gru"], "--cell has been given alone"),

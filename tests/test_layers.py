@@ -159,6 +159,18 @@ def test_unrolls_agree_on_the_gradients_of_a_stack() -> None:
         np.testing.assert_allclose(result, results[0], rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_features_of_no_sequences(bidirectional: bool) -> None:
+    layer = Recurrent(rr.LSTM(4, 3), 2, bidirectional=bidirectional, return_sequences=False)
+    params = layer.init_parameters(np.random.default_rng(0))
+    run = layer.forward(params, rr.RaggedBatch(np.zeros((0, 4)), []))
+    assert run.output.shape == (0, layer.output_size)
+    for d_output in (None, run.output):
+        gradients = layer.backward(run.tape, d_output)
+        assert gradients.input.values.shape == (0, 4)
+        assert not gradients.parameters.flatten().any()
+
+
 def test_a_sequence_of_no_steps_has_its_initial_state_as_features() -> None:
     rng = np.random.default_rng(4)
     layer = Recurrent(rr.LSTM(3, 4), 2, bidirectional=True, return_sequences=False)

@@ -49,6 +49,16 @@ def test_cross_entropy_keeps_all_its_digits(z: list[float], target: int) -> None
     np.testing.assert_allclose(loss.gradient[0], gradient, rtol=1e-14, atol=1e-300)
 
 
+def test_numpy_masks_are_refused_not_dropped() -> None:
+    logits, hidden = np.zeros((3, 2)), np.ma.array([0, 1, 0], mask=[0, 1, 0])
+    with pytest.raises(TypeError, match="targets has type MaskedArray"):
+        softmax_cross_entropy(logits, hidden, reduction="mean")
+    with pytest.raises(TypeError, match="mask has type MaskedArray"):
+        softmax_cross_entropy(logits, [0, 1, 0], reduction="mean", mask=hidden == 0)
+    with pytest.raises(ValueError, match="reduction has value array"):
+        softmax_cross_entropy(logits, [0, 1, 0], reduction=np.array(["mean", "sum"]))  # type: ignore[arg-type]
+
+
 def test_cross_entropy_of_equal_logits_is_log_c() -> None:
     loss = softmax_cross_entropy(np.zeros((4, 9), np.float32), [0, 3, 8, 1], reduction="mean")
     assert loss.value == np.float32(np.log(9))

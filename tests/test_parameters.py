@@ -262,6 +262,22 @@ def test_a_wrong_or_damaged_file_is_named(tmp_path: Path, record: CellParameters
         CellParameters.load(tmp_path / "array.npy")
 
 
+def test_damage_anywhere_is_a_value_error(tmp_path: Path, record: CellParameters) -> None:
+    record.save(tmp_path / "good")
+    good = (tmp_path / "good").read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for place in rng.integers(4, len(good), 600):
+        spoilt = bytearray(good)
+        spoilt[place] = rng.integers(256)
+        (tmp_path / "bad").write_bytes(spoilt)
+        try:
+            load_arrays(tmp_path / "bad")  # some bytes of a zip file mean nothing
+        except ValueError:
+            refused += 1
+    assert refused > 200
+
+
 def test_a_member_that_is_no_array_is_named(tmp_path: Path, record: CellParameters) -> None:
     record.save(tmp_path / "p")
     with zipfile.ZipFile(tmp_path / "p", "a") as archive:

@@ -400,6 +400,7 @@ def test_unrolls_check_their_arguments(make: Any, kind: type[Exception], words: 
         ([3, -1], ValueError, "n[1] has value -1, expected a length >= 0"),
         ([3, 7, 8], ValueError, "n[1] has value 7, expected a length <= T = 6"),
         ([2**70], ValueError, "n[0] has value 1180591620717411303424, expected a number that fits"),
+        ([2**63, 0], ValueError, "n[0] has value 9223372036854775808, expected a number that fits"),
         (np.array([0, 2**63], "u8"), ValueError, "n[1] has value 9223372036854775808, expected a"),
     ],
 )

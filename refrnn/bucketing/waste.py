@@ -9,7 +9,7 @@ import numpy as np
 from ..lanes import LaneSchedule
 from ..packing import step_batch_sizes
 from ..types import IntArray
-from ..validation import check_dtype, check_integer, check_lengths
+from ..validation import check_countable, check_dtype, check_integer, check_lengths
 from .boundaries import bucket_ids, check_boundaries, optimal_boundaries
 
 __all__ = ["SchemeCost", "WasteReport", "waste_report"]
@@ -183,6 +183,7 @@ def waste_report(
     [('padded', 40, 10), ('bucketed', 26, 13), ('packed', 24, 10), ('lanes', 24, 10)]
     """
     checked = check_lengths(lengths)
+    check_countable(checked)
     checked.flags.writeable = False
     edges = _choose_boundaries(checked, boundaries, num_buckets)
     edges.flags.writeable = False

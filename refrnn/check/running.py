@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -230,7 +231,8 @@ class _Watched:
         self, cell: AnyCell, parameters: Any, batch: Any, state_0: State, reverse: bool
     ) -> Run:
         run = self._unroll.forward(cell, parameters, batch, state_0, reverse)
-        self.plan = run.plan
+        plan = run.plan
+        self.plan = plan._replace(computed_steps=operator.index(plan.computed_steps))
         return run
 
     def backward(self, tape: Tape, d_output: Array, d_state_n: State) -> Gradients:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tokenize
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -93,6 +94,9 @@ def run(args: argparse.Namespace) -> int:
     except (ImportError, OSError, TypeError, ValueError) as error:
         print(f"refrnn lengths: error: {error}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print("refrnn lengths: error: lengths or lanes too large to count", file=sys.stderr)
+        return 2
     # Outside of the try: a reader of a pipe that went away is the business of refrnn.cli.main.
     print(figures if args.json == "-" else report)
     return 0
@@ -127,7 +131,7 @@ def read_lengths(name: str) -> IntArray:
     elif Path(name).suffix in (".npy", ".npz"):
         lengths = check_lengths(_load_array(Path(name)), name=f"{name}: lengths")
     else:
-        with open(name, encoding="utf-8") as file:
+        with open(name, encoding="utf-8-sig") as file:
             lengths = _parse(file, name)
     if lengths.size == 0:
         raise ValueError(f"{name} has no lengths, expected at least one")
@@ -166,7 +170,14 @@ def _load_array(path: Path) -> Any:
                 if "lengths" in archive.files:
                     return archive["lengths"]
                 found = ", ".join(archive.files) or "no arrays"
-        except (EOFError, ValueError, zipfile.BadZipFile):
+        except (
+            EOFError,
+            MemoryError,
+            RuntimeError,
+            ValueError,
+            tokenize.TokenError,
+            zipfile.BadZipFile,
+        ):
             # NumPy's own words suspect a pickle in whatever it does not know.
             raise ValueError(
                 f"{path} has no readable NumPy array, expected a .npy or .npz file of integers"

@@ -352,7 +352,7 @@ class Recurrent(Layer):
             return check_cotangent(d_output, (rows, self.output_size), tape.dtype, tape.lengths)
         B = tape.lengths.size
         features = check_cotangent(d_output, (B, self.output_size), tape.dtype, None)
-        d_final.h[-D:] += features.reshape(B, D, -1).swapaxes(0, 1)
+        d_final.h[-D:] += features.reshape(B, D, self.output_size // D).swapaxes(0, 1)
         return np.zeros((rows, self.output_size), tape.dtype)
 
     # --- checks ------------------------------------------------------------------------------
