@@ -82,6 +82,8 @@ setup(
         "refrnn": ["py.typed"],
         "refrnn.datasets": ["*.npz", "*.txt"],
         "refrnn_accel": ["py.typed"],
+        # Built where it runs: by `softcuda build`, or at first use.
+        "refrnn_accel.softcuda": ["src/*.h", "src/*/*.h", "src/*/*.cpp"],
     },
     include_package_data=False,
     ext_modules=NATIVE_PARTS,

@@ -1,0 +1,125 @@
+"""Use the device in this process."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .build import library
+
+__all__ = ["Profile", "activate", "nvidia_folder", "profile"]
+
+
+def nvidia_folder() -> Path | None:
+    """Where NVIDIA's wheels (nvcc, headers, libcurand) lie in this environment, or None."""
+    found = importlib.util.find_spec("nvidia")
+    for place in (found.submodule_search_locations or ()) if found else ():
+        for folder in sorted(Path(place).glob("cu[0-9]*"), reverse=True):
+            if (folder / "bin" / "nvcc").exists():
+                return folder
+    return None
+
+
+def activate() -> Path:
+    """Make this process's CUDA driver the one in software.
+
+    Must come before anything loads a real driver or PyCUDA. What is loaded afterwards finds the
+    library by its name; nvcc of NVIDIA's wheels comes first on the ``PATH``, and
+    ``PYCUDA_DEFAULT_NVCC_FLAGS`` gains ``-lineinfo``, without which a cubin carries no PTX.
+
+    Returns
+    -------
+    Path
+        Of the library that was loaded.
+
+    Raises
+    ------
+    BuildError
+        If it cannot be built.
+    RuntimeError
+        If a CUDA driver or PyCUDA is loaded already.
+    """
+    path = library()
+    loaded = [
+        line.split()[-1]
+        for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+        if "/libcuda.so" in line
+    ]
+    other = next((name for name in loaded if not os.path.samefile(name, path)), None)
+    if other is not None:
+        raise RuntimeError(f"a CUDA driver is loaded already: {other}")
+    if not loaded and "pycuda._driver" in sys.modules:
+        raise RuntimeError("pycuda has been imported before softcuda.activate()")
+    ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+    os.environ.update(environment(path))
+    folder = nvidia_folder()
+    if folder is not None:
+        for name in ("libcudart.so.*", "libcurand.so.*"):
+            for extra in (folder / "lib").glob(name):
+                ctypes.CDLL(str(extra), mode=ctypes.RTLD_GLOBAL)
+    return path
+
+
+def environment(path: Path) -> dict[str, str]:
+    """Environment variables with which a program finds the library, nvcc and line numbers."""
+    folder = nvidia_folder()
+    libraries = [str(path.parent)]
+    changed = {}
+    if folder is not None:
+        libraries.append(str(folder / "lib"))
+        changed["PATH"] = os.pathsep.join([str(folder / "bin"), os.environ.get("PATH", "")])
+    before = os.environ.get("LD_LIBRARY_PATH")
+    changed["LD_LIBRARY_PATH"] = os.pathsep.join(libraries + ([before] if before else []))
+    flags = os.environ.get("PYCUDA_DEFAULT_NVCC_FLAGS", "")
+    if "-lineinfo" not in flags.split():
+        changed["PYCUDA_DEFAULT_NVCC_FLAGS"] = f"{flags} -lineinfo".strip()
+    return changed
+
+
+class Profile:
+    """What was counted between the start and the end of a ``with softcuda.profile()``.
+
+    Attributes
+    ----------
+    kernels : list of dict
+        One an entry function that ran, each with ``name``, ``launches``, ``warp_instructions``,
+        ``lane_instructions``, ``flops``, ``global_requests``, ``global_sectors`` (of 32 bytes),
+        ``shared_requests``, ``shared_wavefronts`` and ``classes``: for each class of instructions
+        how many ``warps`` and ``lanes`` executed one. Empty until the block has ended.
+    """
+
+    def __init__(self) -> None:
+        self.kernels: list[dict[str, Any]] = []
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        for kernel in self.kernels:
+            if kernel["name"] == name:
+                return kernel
+        raise KeyError(name)
+
+
+@contextmanager
+def profile() -> Iterator[Profile]:
+    """Count what kernels do: ``with softcuda.profile() as counted: ...``.
+
+    The counts are exact, and the same on every run and machine. Counting starts at 0; one profile
+    at a time.
+
+    Yields
+    ------
+    Profile
+        Filled at the end of the block.
+    """
+    driver = ctypes.CDLL(str(activate()), mode=ctypes.RTLD_GLOBAL)
+    driver.softcuda_profile.restype = ctypes.c_char_p
+    driver.softcuda_reset()
+    counted = Profile()
+    yield counted
+    counted.kernels = json.loads(driver.softcuda_profile())["kernels"]

@@ -1,0 +1,24 @@
+// What is loaded as a module: PTX text, a cubin or a fatbin, to the PTX in it.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "../common.h"
+
+namespace softcuda {
+
+struct Image {
+  std::string ptx;
+  // From a cubin, by kernel: 32-bit registers a thread.
+  std::map<std::string, int> registers;
+  // Line of the PTX -> file and line of the source, where the cubin says so.
+  std::map<int, std::pair<std::string, int>> lines;
+};
+
+// Read an image. `size` is 0 where it is not known: then the image tells where it ends.
+//
+// Throws ApiError: kNoBinaryForGpu for a cubin without PTX, kInvalidImage for what is none.
+Image read_image(const char* data, size_t size);
+
+}  // namespace softcuda

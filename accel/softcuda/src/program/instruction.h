@@ -1,0 +1,173 @@
+// PTX as it is executed: instructions with a handler each, functions, loaded modules.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../common.h"
+#include "../ptx/ast.h"
+
+namespace softcuda {
+
+class Warp;
+struct Function;
+struct Instruction;
+
+// Executes an instruction for the lanes of the mask, which is never empty.
+using Handler = void (*)(Warp&, const Instruction&, Mask);
+
+// What an instruction does to the program counter. Everything but kNext is done by Warp itself.
+enum class Flow : uint8_t {
+  kNext,
+  kBranch,
+  kBranchTable,  // brx.idx
+  kCall,
+  kReturn,
+  kExit,
+  kBarrier,   // of a block
+  kWarpSync,  // waits for the lanes of a mask
+  kPause,     // nanosleep: gives way
+  kTrap,
+};
+
+// What instructions are counted as.
+enum class Category : uint8_t {
+  kMove,
+  kInteger,
+  kConvert,
+  kFloat32,
+  kFloat64,
+  kSpecial,  // approximations: ex2, rcp, ...
+  kGlobal,
+  kShared,
+  kLocal,
+  kConst,
+  kParam,
+  kAtomic,
+  kControl,
+  kBarrier,
+  kWarp,
+  kCount,
+};
+const char* category_name(Category category);
+
+// A row is one register for all lanes, or a number that is the same for all of them. Its name is
+// its place: bytes from the start of a frame, or of the function's constants where bit 0 is set.
+using Row = uint32_t;
+constexpr Row kNoRow = ~Row{0};
+constexpr Row kConstantRow = 1;
+
+struct MemoryOperand {
+  ptx::Space space = ptx::Space::kNone;  // kNone: generic
+  uint8_t element_bytes = 0;
+  uint8_t elements = 1;
+  bool is_wide = true;  // the base is a 64-bit row
+  bool is_store = false;
+  bool is_atomic = false;
+  bool is_strong = false;     // volatile, relaxed or stronger: no data race
+  bool is_read_only = false;  // ld.global.nc
+  Row parts[8];               // rows of the elements
+  uint8_t part_bytes[8];      // width of a lane in each of them: 4 or 8
+};
+
+struct BarrierOperand {
+  enum class Kind { kSync, kArrive, kReducePopc, kReduceAnd, kReduceOr, kCluster };
+  Kind kind = Kind::kSync;
+  bool is_aligned = true;
+  Row id = kNoRow;
+  Row count = kNoRow;      // kNoRow: all threads of the block
+  Row predicate = kNoRow;  // of a reduction
+  bool is_negated = false;
+};
+
+// Bytes of a .param variable to be copied between caller and callee.
+struct CallOperand {
+  struct Copy {
+    uint32_t from, to, bytes;
+  };
+  const Function* callee = nullptr;  // null: an indirect call through a row
+  std::string builtin;               // vprintf, malloc, free or __assertfail
+  Row target = kNoRow;
+  std::vector<std::pair<uint32_t, uint32_t>> arguments;  // place in the frame's parameters, bytes
+  std::vector<std::pair<uint32_t, uint32_t>> results;
+};
+
+struct Instruction {
+  Handler run = nullptr;
+  Row d = kNoRow, e = kNoRow;  // results
+  Row a = kNoRow, b = kNoRow, c = kNoRow, c2 = kNoRow;
+  Row guard = kNoRow;
+  Flow flow = Flow::kNext;
+  Category category = Category::kMove;
+  bool guard_negated = false;
+  uint8_t flops = 0;
+  uint32_t target = 0;  // of a branch
+  uint32_t join = 0;    // where the two ways of a branch meet again; kNoJoin: nowhere
+  int64_t immediate = 0;
+  const void* extra = nullptr;  // a MemoryOperand, BarrierOperand, CallOperand or branch table
+  int ptx_line = 0;
+  ptx::SourceLocation source;
+};
+constexpr uint32_t kNoJoin = ~uint32_t{0};
+
+// How often an instruction was executed, and what its memory accesses cost.
+struct Count {
+  uint64_t warps = 0;
+  uint64_t lanes = 0;
+  uint64_t requests = 0;    // of global memory: warps that accessed it
+  uint64_t sectors = 0;     // of 32 bytes
+  uint64_t wavefronts = 0;  // of shared memory
+};
+
+struct SpecialRegister {
+  std::string name;
+  Row row;
+};
+
+struct Function {
+  std::string name;
+  bool is_entry = false;
+  std::vector<Instruction> code;
+  std::vector<char> constants;  // rows
+  uint32_t frame_bytes = 0;     // rows of a frame
+  std::vector<SpecialRegister> specials;
+  uint32_t param_bytes = 0;         // .param variables of the frame, a lane's worth
+  uint32_t kernel_param_bytes = 0;  // of an entry: what a launch must bring
+  std::vector<std::pair<uint32_t, uint32_t>> parameters;  // place in the frame, bytes
+  std::vector<std::pair<uint32_t, uint32_t>> results;
+  uint32_t local_bytes = 0;                   // .local variables, a lane's worth
+  uint32_t shared_begin = 0, shared_end = 0;  // .shared variables of an entry
+  uint32_t dynamic_shared = 0;                // where `extern .shared` begins
+  bool uses_dynamic_shared = false;
+  int registers = 0;  // 32-bit ones a thread, from the image or estimated
+  int max_threads = 1024;
+  int required_threads[3] = {0, 0, 0};
+  int cluster[3] = {0, 0, 0};
+  std::vector<Count> counts;  // of every instruction, over all launches
+
+  // Owners of what Instruction::extra points to.
+  std::vector<std::unique_ptr<MemoryOperand>> memory_operands;
+  std::vector<std::unique_ptr<BarrierOperand>> barrier_operands;
+  std::vector<std::unique_ptr<CallOperand>> call_operands;
+  std::vector<std::unique_ptr<std::vector<uint32_t>>> branch_tables;
+};
+
+class DeviceMemory;
+
+// A loaded module: its variables have memory, its functions can be run.
+struct Program {
+  int version = 0;
+  int target = 0;
+  std::map<std::string, std::unique_ptr<Function>> functions;
+  std::map<uint64_t, const Function*> function_addresses;
+  std::map<std::string, std::pair<uint64_t, uint64_t>> variables;  // address and bytes
+  std::map<std::string, uint32_t> shared_variables;                // module scope: offsets
+  std::map<int, std::string> files;
+};
+
+// Decode a module and give its variables memory. Throws PtxError or ApiError.
+std::unique_ptr<Program> load_program(const ptx::Module& module, DeviceMemory& memory);
+
+}  // namespace softcuda

@@ -1,0 +1,90 @@
+// How handlers read and write lanes of a row as C++ values.
+#pragma once
+
+#include <type_traits>
+
+#include "../machine/machine.h"
+
+namespace softcuda {
+
+// What a lane of a register holds: 4 bytes, or 8 for the 64-bit types.
+template <class T>
+using Lane = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
+
+template <class T>
+inline T from_lane(Lane<T> lane) {
+  if constexpr (std::is_floating_point_v<T>) {
+    T value;
+    __builtin_memcpy(&value, &lane, sizeof value);
+    return value;
+  } else {
+    return static_cast<T>(lane);
+  }
+}
+
+template <class T>
+inline Lane<T> to_lane(T value) {
+  if constexpr (std::is_floating_point_v<T>) {
+    Lane<T> lane;
+    __builtin_memcpy(&lane, &value, sizeof value);
+    return lane;
+  } else {
+    return static_cast<Lane<T>>(static_cast<std::make_unsigned_t<T>>(value));
+  }
+}
+
+// A row to read as values of one type.
+template <class T>
+class In {
+ public:
+  In(const Warp& warp, Row row) : lanes_(warp.in<Lane<T>>(row)) {}
+  T operator[](int lane) const { return from_lane<T>(lanes_[lane]); }
+
+ private:
+  const Lane<T>* lanes_;
+};
+
+// Write f(lane) to the lanes of the mask. f is evaluated for all lanes: it must have no effect and
+// be defined for whatever an idle lane holds.
+template <class T, class F>
+inline void each_lane(Warp& warp, Row row, Mask mask, F f) {
+  Lane<T>* out = warp.out<Lane<T>>(row);
+  if (mask == kFullMask) {
+#pragma GCC ivdep
+    for (int lane = 0; lane < kLanes; ++lane) out[lane] = to_lane<T>(f(lane));
+  } else {
+#pragma GCC ivdep
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const Lane<T> value = to_lane<T>(f(lane));
+      out[lane] = has_lane(mask, lane) ? value : out[lane];
+    }
+  }
+}
+
+// The lanes for which f holds.
+template <class F>
+inline Mask lanes_where(F f) {
+  Mask result = 0;
+  for (int lane = 0; lane < kLanes; ++lane) result |= static_cast<Mask>(f(lane) ? 1 : 0) << lane;
+  return result;
+}
+
+template <class Op, class T>
+void unary(Warp& w, const Instruction& i, Mask m) {
+  const In<T> a(w, i.a);
+  each_lane<T>(w, i.d, m, [&](int l) { return Op::template apply<T>(a[l]); });
+}
+
+template <class Op, class T>
+void binary(Warp& w, const Instruction& i, Mask m) {
+  const In<T> a(w, i.a), b(w, i.b);
+  each_lane<T>(w, i.d, m, [&](int l) { return Op::template apply<T>(a[l], b[l]); });
+}
+
+template <class Op, class T>
+void ternary(Warp& w, const Instruction& i, Mask m) {
+  const In<T> a(w, i.a), b(w, i.b), c(w, i.c);
+  each_lane<T>(w, i.d, m, [&](int l) { return Op::template apply<T>(a[l], b[l], c[l]); });
+}
+
+}  // namespace softcuda
