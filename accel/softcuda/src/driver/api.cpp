@@ -165,12 +165,30 @@ class Log {
   void** values_;
 };
 
+// In a cubin the PTX has lost its .loc lines: give every statement the one that the cubin knows.
+void name_source_lines(ptx::Module& module, const SourceLines& lines) {
+  std::map<std::string, int> numbers;
+  module.files.clear();
+  for (ptx::Function& f : module.functions) {
+    for (ptx::Statement& s : f.body) {
+      const auto found = lines.find(s.line);
+      if (found == lines.end()) continue;
+      const auto number =
+          numbers.emplace(found->second.first, static_cast<int>(numbers.size()) + 1);
+      module.files[number.first->second] = found->second.first;
+      s.source = {number.first->second, found->second.second};
+    }
+  }
+}
+
 ModuleHandle* load(Driver& driver, const char* data, size_t size, const Log& log) {
   Context& context = driver.current();
   try {
     const Image image = read_image(data, size);
     auto module = std::make_unique<ModuleHandle>();
-    module->program = load_program(ptx::parse(image.ptx), *driver.memory);
+    ptx::Module parsed = ptx::parse(image.ptx);
+    if (!image.lines.empty()) name_source_lines(parsed, image.lines);
+    module->program = load_program(parsed, *driver.memory);
     for (auto& entry : module->program->functions) {
       const auto found = image.registers.find(entry.first);
       if (found != image.registers.end() && found->second > 0)

@@ -6,35 +6,6 @@
 namespace softcuda {
 namespace {
 
-// A read that stays inside: whatever a file says of itself may be wrong.
-class Bytes {
- public:
-  Bytes(const char* data, size_t size) : data_(data), size_(size) {}
-  template <class T>
-  T at(size_t offset) const {
-    if (offset > size_ || sizeof(T) > size_ - offset)
-      throw ApiError(Status::kInvalidImage, "the image is cut off");
-    T value;
-    std::memcpy(&value, data_ + offset, sizeof value);
-    return value;
-  }
-  Bytes part(size_t offset, size_t size) const {
-    if (offset > size_ || size > size_ - offset)
-      throw ApiError(Status::kInvalidImage, "the image is cut off");
-    return Bytes(data_ + offset, size);
-  }
-  std::string string(size_t offset) const {
-    if (offset >= size_) return "";
-    return std::string(data_ + offset, strnlen(data_ + offset, size_ - offset));
-  }
-  const char* data() const { return data_; }
-  size_t size() const { return size_; }
-
- private:
-  const char* data_;
-  size_t size_;
-};
-
 constexpr size_t kElfHeader = 64, kSectionHeader = 64;
 constexpr uint32_t kNoBits = 8;
 
@@ -85,6 +56,7 @@ std::vector<Section> sections_of(const Bytes& elf) {
 
 Image read_elf(const Bytes& elf) {
   Image image;
+  Bytes source_lines, ptx_lines;
   for (const Section& s : sections_of(elf)) {
     if (s.type == kNoBits) continue;
     const std::string text_prefix = ".text.";
@@ -92,6 +64,10 @@ Image read_elf(const Bytes& elf) {
       const Bytes text = elf.part(s.offset, s.size);
       image.ptx.assign(text.data(), text.size());
       std::replace(image.ptx.begin(), image.ptx.end(), '\0', '\n');
+    } else if (s.name == ".debug_line") {
+      source_lines = elf.part(s.offset, s.size);
+    } else if (s.name == ".nv_debug_line_sass") {
+      ptx_lines = elf.part(s.offset, s.size);
     } else if (s.name.rfind(text_prefix, 0) == 0) {
       // The number of registers stands in the upper byte of the section's sh_info.
       image.registers[s.name.substr(text_prefix.size())] = static_cast<int>(s.info >> 24);
@@ -101,6 +77,9 @@ Image read_elf(const Bytes& elf) {
     throw ApiError(Status::kNoBinaryForGpu,
                    "this cubin carries no PTX: compile with nvcc -lineinfo (for PyCUDA, "
                    "PYCUDA_DEFAULT_NVCC_FLAGS=-lineinfo), or load PTX");
+  }
+  if (source_lines.size() != 0 && ptx_lines.size() != 0) {
+    image.lines = join_lines(source_lines, ptx_lines);
   }
   return image;
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "../common.h"
+#include "lines.h"
 
 namespace softcuda {
 
@@ -12,8 +13,7 @@ struct Image {
   std::string ptx;
   // From a cubin, by kernel: 32-bit registers a thread.
   std::map<std::string, int> registers;
-  // Line of the PTX -> file and line of the source, where the cubin says so.
-  std::map<int, std::pair<std::string, int>> lines;
+  SourceLines lines;  // of a cubin; PTX text has its own
 };
 
 // Read an image. `size` is 0 where it is not known: then the image tells where it ends.
