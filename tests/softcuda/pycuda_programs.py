@@ -15,7 +15,7 @@ from refrnn_accel import softcuda
 softcuda.activate()
 
 import pycuda.driver as cuda  # noqa: E402 -- the driver must be there before it
-from pycuda.compiler import SourceModule  # noqa: E402
+from pycuda.compiler import SourceModule, compile  # noqa: E402
 
 
 @pytest.fixture
@@ -83,6 +83,21 @@ def test_a_templated_lstm_is_an_lstm(context: Any, dtype: str, allowed: float) -
     assert np.abs(y - np.array(expected)).max() < allowed
     assert counted[name]["launches"] == 1
     assert counted[name]["flops"] > steps * H * 4 * H * 2
+
+
+def test_damaged_cubins_never_end_the_process(context: Any) -> None:
+    good = np.frombuffer(compile(LSTM, no_extern_c=True), np.uint8)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        bad = good.copy()
+        bad[rng.integers(bad.size, size=3)] = rng.integers(256, size=3)
+        bad[rng.integers(64)] = rng.integers(256)  # of the file's header
+        try:
+            cuda.module_from_buffer(bad.tobytes())
+        except cuda.Error:
+            refused += 1
+    assert refused > 100
 
 
 #: kind of report -> a kernel; the marked line is wrong where the argument `bad` is 1.

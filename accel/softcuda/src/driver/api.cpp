@@ -165,6 +165,14 @@ class Log {
   void** values_;
 };
 
+// What a damaged text says of itself may be no text: whoever reads the log expects one.
+std::string printable(std::string text) {
+  for (char& c : text) {
+    if (c != '\n' && (c < ' ' || c > '~')) c = '?';
+  }
+  return text;
+}
+
 // In a cubin the PTX has lost its .loc lines: give every statement the one that the cubin knows.
 void name_source_lines(ptx::Module& module, const SourceLines& lines) {
   std::map<std::string, int> numbers;
@@ -204,12 +212,14 @@ ModuleHandle* load(Driver& driver, const char* data, size_t size, const Log& log
     context.modules.insert(module.get());
     return module.release();
   } catch (const PtxError& error) {
-    log.write(std::string("softcuda: ") + error.what());
-    std::fprintf(stderr, "softcuda: cannot load a module: %s\n", error.what());
-    throw ApiError(Status::kInvalidPtx, error.what());
+    const std::string text = printable(error.what());
+    log.write("softcuda: " + text);
+    std::fprintf(stderr, "softcuda: cannot load a module: %s\n", text.c_str());
+    throw ApiError(Status::kInvalidPtx, text);
   } catch (const ApiError& error) {
-    log.write(std::string("softcuda: ") + error.what());
-    std::fprintf(stderr, "softcuda: cannot load a module: %s\n", error.what());
+    const std::string text = printable(error.what());
+    log.write("softcuda: " + text);
+    std::fprintf(stderr, "softcuda: cannot load a module: %s\n", text.c_str());
     throw;
   }
 }

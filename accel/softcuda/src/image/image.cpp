@@ -1,5 +1,8 @@
 #include "image.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -15,27 +18,46 @@ struct Section {
   uint64_t offset, size;
 };
 
-// The end of an ELF file as its headers tell it.
-size_t elf_size(const char* data) {
-  uint64_t sections, segments;
-  uint16_t section_bytes, section_count, segment_bytes, segment_count;
-  std::memcpy(&segments, data + 0x20, 8);
-  std::memcpy(&sections, data + 0x28, 8);
-  std::memcpy(&segment_bytes, data + 0x36, 2);
-  std::memcpy(&segment_count, data + 0x38, 2);
-  std::memcpy(&section_bytes, data + 0x3A, 2);
-  std::memcpy(&section_count, data + 0x3C, 2);
-  uint64_t end = std::max(sections + uint64_t{section_bytes} * section_count,
-                          segments + uint64_t{segment_bytes} * segment_count);
-  for (uint64_t k = 0; k < section_count; ++k) {
-    uint32_t type;
-    uint64_t offset, size;
-    std::memcpy(&type, data + sections + k * section_bytes + 4, 4);
-    std::memcpy(&offset, data + sections + k * section_bytes + 24, 8);
-    std::memcpy(&size, data + sections + k * section_bytes + 32, 8);
-    if (type != kNoBits) end = std::max(end, offset + size);
+// The memory of this process from `data` on, as far as it can be read: the kernel looks, so that a
+// pointer that runs out of it is no crash.
+std::string readable(const char* data, size_t size) {
+  const int file = memfd_create("softcuda", MFD_CLOEXEC);
+  if (file < 0) throw ApiError(Status::kOutOfMemory, "no memory to look at an image");
+  std::string copy;
+  size_t done = 0;
+  for (ssize_t wrote = 1; done < size && wrote > 0;
+       done += wrote > 0 ? static_cast<size_t>(wrote) : 0) {
+    wrote = write(file, data + done, size - done);
   }
-  return end;
+  copy.resize(done);
+  const ssize_t got = pread(file, copy.data(), done, 0);
+  close(file);
+  copy.resize(got > 0 ? static_cast<size_t>(got) : 0);
+  return copy;
+}
+
+// An ELF file of unknown size, as far as its headers say that it goes.
+std::string whole_elf(const char* data) {
+  constexpr uint64_t kMost = uint64_t{1} << 30;
+  const std::string start = readable(data, kElfHeader);
+  const Bytes header(start.data(), start.size());
+  const auto segments = header.at<uint64_t>(0x20), sections = header.at<uint64_t>(0x28);
+  const uint64_t segment_bytes = uint64_t{header.at<uint16_t>(0x36)} * header.at<uint16_t>(0x38);
+  const uint64_t count = header.at<uint16_t>(0x3C);
+  if (segments > kMost || sections > kMost)
+    throw ApiError(Status::kInvalidImage, "the image is too large");
+  uint64_t end = std::max(sections + kSectionHeader * count, segments + segment_bytes);
+  const std::string table = readable(data + sections, kSectionHeader * count);
+  const Bytes headers(table.data(), table.size());
+  for (uint64_t k = 0; k < count; ++k) {
+    const size_t at = k * kSectionHeader;
+    const auto offset = headers.at<uint64_t>(at + 24), size = headers.at<uint64_t>(at + 32);
+    if (headers.at<uint32_t>(at + 4) == kNoBits) continue;
+    if (offset > kMost || size > kMost)
+      throw ApiError(Status::kInvalidImage, "the image is too large");
+    end = std::max(end, offset + size);
+  }
+  return readable(data, end);
 }
 
 std::vector<Section> sections_of(const Bytes& elf) {
@@ -87,16 +109,13 @@ Image read_elf(const Bytes& elf) {
 }  // namespace
 
 Image read_image(const char* data, size_t size) {
-  constexpr uint32_t kFatbinMagic = 0xBA55ED50;
+  constexpr uint32_t kElfMagic = 0x464C457F, kFatbinMagic = 0xBA55ED50;
   uint32_t magic = 0;
   if (size == 0 || size >= 4) std::memcpy(&magic, data, 4);
-  if (std::memcmp(&magic,
-                  "\x7F"
-                  "ELF",
-                  4) == 0) {
-    if (size == 0) size = elf_size(data);
-    if (size < kElfHeader) throw ApiError(Status::kInvalidImage, "the image is cut off");
-    return read_elf(Bytes(data, size));
+  if (magic == kElfMagic) {
+    if (size != 0) return read_elf(Bytes(data, size));
+    const std::string elf = whole_elf(data);
+    return read_elf(Bytes(elf.data(), elf.size()));
   }
   if (magic == kFatbinMagic) {
     throw ApiError(Status::kNoBinaryForGpu, "fatbins are not supported: load a cubin or PTX");
