@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -22,6 +23,37 @@ uint64_t number(const char* name, uint64_t otherwise, uint64_t least, uint64_t m
   return value;
 }
 
+// A list such as "race,uninit" beside what is looked for anyway; "all", "none", and names with a
+// minus sign take part from left to right.
+Checks checks_of(const std::string& list) {
+  Checks checks;
+  const std::pair<const char*, bool Checks::*> names[] = {
+      {"free", &Checks::use_after_free}, {"uninit", &Checks::uninitialised},
+      {"race", &Checks::race},           {"barrier", &Checks::barrier},
+      {"lanes", &Checks::lanes},         {"deadlock", &Checks::deadlock},
+  };
+  for (size_t at = 0; at < list.size();) {
+    const size_t end = std::min(list.find(',', at), list.size());
+    std::string word = list.substr(at, end - at);
+    at = end + 1;
+    const bool value = word[0] != '-';
+    if (!value) word.erase(0, 1);
+    bool is_known = false;
+    for (const auto& [name, member] : names) {
+      if (word != name && word != "all" && word != "none") continue;
+      checks.*member = value != (word == "none");
+      is_known = true;
+    }
+    if (!is_known) {
+      throw ApiError(Status::kNotPermitted,
+                     "SOFTCUDA_CHECK has value '" + list +
+                         "', expected a list of free, uninit, race, barrier, lanes, deadlock, "
+                         "all and none, each with a minus sign to leave it out");
+    }
+  }
+  return checks;
+}
+
 }  // namespace
 
 Settings Settings::from_environment() {
@@ -30,6 +62,9 @@ Settings Settings::from_environment() {
   s.limits.multiprocessors = static_cast<int>(number("SOFTCUDA_MULTIPROCESSORS", 4, 1, 256));
   s.memory_bytes = number("SOFTCUDA_MEMORY_MB", 4096, 16, 1 << 20) << 20;
   s.limits.patience = number("SOFTCUDA_PATIENCE", 200'000'000, 1'000'000, UINT64_MAX / 4);
+  s.limits.threads = static_cast<int>(number("SOFTCUDA_THREADS", 1, 1, 64));
+  const char* checks = std::getenv("SOFTCUDA_CHECK");
+  if (checks != nullptr) s.limits.checks = checks_of(checks);
   const uint64_t capability = number("SOFTCUDA_COMPUTE_CAPABILITY", 86, 75, 120);
   s.compute_major = static_cast<int>(capability / 10);
   s.compute_minor = static_cast<int>(capability % 10);
@@ -129,14 +164,15 @@ std::string Driver::profile() const {
     for (const auto& entry : module.program->functions) {
       const Function& f = *entry.second;
       std::array<std::pair<uint64_t, uint64_t>, static_cast<size_t>(Category::kCount)> classes{};
-      Count sum, shared;
+      Count sum;
       uint64_t flops = 0;
       for (size_t k = 0; k < f.code.size(); ++k) {
         const Count& c = f.counts[k];
+        if (f.code[k].is_auxiliary) continue;
         auto& one = classes[static_cast<size_t>(f.code[k].category)];
         one.first += c.warps, one.second += c.lanes;
         sum.warps += c.warps, sum.lanes += c.lanes;
-        (c.sectors != 0 ? sum : shared).requests += c.requests;
+        sum.global_requests += c.global_requests, sum.shared_requests += c.shared_requests;
         sum.sectors += c.sectors, sum.wavefronts += c.wavefronts;
         flops += c.lanes * f.code[k].flops;
       }
@@ -149,9 +185,9 @@ std::string Driver::profile() const {
              ", \"warp_instructions\": " + std::to_string(sum.warps) +
              ", \"lane_instructions\": " + std::to_string(sum.lanes) +
              ", \"flops\": " + std::to_string(flops) +
-             ", \"global_requests\": " + std::to_string(sum.requests) +
+             ", \"global_requests\": " + std::to_string(sum.global_requests) +
              ", \"global_sectors\": " + std::to_string(sum.sectors) +
-             ", \"shared_requests\": " + std::to_string(shared.requests) +
+             ", \"shared_requests\": " + std::to_string(sum.shared_requests) +
              ", \"shared_wavefronts\": " + std::to_string(sum.wavefronts) + ", \"classes\": {";
       bool first_class = true;
       for (size_t k = 0; k < classes.size(); ++k) {

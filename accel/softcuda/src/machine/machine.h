@@ -42,7 +42,19 @@ struct Report {
 // How a warp that has diverged comes together again.
 enum class Schedule { kPostDominator, kLowestPc, kAdversarial };
 
+// What is looked for beside bounds and alignment, which always are.
+struct Checks {
+  bool use_after_free = true;  // off: addresses are given out again
+  bool uninitialised = false;
+  bool race = false;
+  bool barrier = true;
+  bool lanes = true;
+  bool deadlock = true;
+};
+
 struct Limits {
+  Checks checks;
+  int threads = 1;  // of the host, for blocks that do not communicate
   Schedule schedule = Schedule::kPostDominator;
   uint64_t seed = 0;
   int multiprocessors = 4;
@@ -135,7 +147,6 @@ class Warp {
   int current() const { return current_; }
   // What a row of the current instruction's access costs.
   Count& count();
-  void wait_states(std::vector<std::pair<const Function*, uint32_t>>& out) const;
 
  private:
   friend class Block;
@@ -237,7 +248,6 @@ class Grid {
   uint64_t random();
   // Memory has changed, or time was read: whoever waits may go on.
   void note_progress() { progress_ = true; }
-  uint64_t resident_blocks() const { return resident_; }
 
  private:
   Report report(const Fault& fault, const Block& block) const;

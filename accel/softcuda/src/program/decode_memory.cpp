@@ -47,7 +47,7 @@ void count_sectors(Count& count, const uint64_t* address, Mask m, uint32_t bytes
       }
     }
   }
-  ++count.requests;
+  ++count.global_requests;
   count.sectors += static_cast<uint64_t>(distinct);
 }
 
@@ -72,7 +72,7 @@ void count_wavefronts(Count& count, const uint64_t* address, Mask m, uint32_t by
     }
     total += most;
   }
-  ++count.requests;
+  ++count.shared_requests;
   count.wavefronts += total;
 }
 

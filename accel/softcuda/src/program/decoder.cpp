@@ -38,12 +38,6 @@ std::string Modifiers::take_one(const std::vector<std::string>& words) {
   return "";
 }
 
-bool Modifiers::has_type() const {
-  return std::any_of(left_.begin(), left_.end(), [](const std::string& word) {
-    return ptx::type_named(word).kind != Type::Kind::kNone;
-  });
-}
-
 Type Modifiers::take_type() {
   for (size_t k = 0; k < left_.size(); ++k) {
     const Type type = ptx::type_named(left_[k]);

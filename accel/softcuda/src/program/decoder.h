@@ -22,7 +22,6 @@ class Modifiers {
   std::string take_one(const std::vector<std::string>& words);
   // The first type among what is left. Throws PtxError if there is none.
   ptx::Type take_type();
-  bool has_type() const;
   // Throws PtxError if something is left.
   void finish() const;
   [[noreturn]] void fail(const std::string& what) const;

@@ -84,9 +84,6 @@ struct BarrierOperand {
 
 // Bytes of a .param variable to be copied between caller and callee.
 struct CallOperand {
-  struct Copy {
-    uint32_t from, to, bytes;
-  };
   const Function* callee = nullptr;  // null: an indirect call through a row
   std::string builtin;               // vprintf, malloc, free or __assertfail
   Row target = kNoRow;
@@ -102,6 +99,7 @@ struct Instruction {
   Flow flow = Flow::kNext;
   Category category = Category::kMove;
   bool guard_negated = false;
+  bool is_auxiliary = false;  // belongs to another instruction of its statement; is not counted
   uint8_t flops = 0;
   uint32_t target = 0;  // of a branch
   uint32_t join = 0;    // where the two ways of a branch meet again; kNoJoin: nowhere
@@ -116,9 +114,12 @@ constexpr uint32_t kNoJoin = ~uint32_t{0};
 struct Count {
   uint64_t warps = 0;
   uint64_t lanes = 0;
-  uint64_t requests = 0;    // of global memory: warps that accessed it
-  uint64_t sectors = 0;     // of 32 bytes
-  uint64_t wavefronts = 0;  // of shared memory
+  uint64_t global_requests = 0;   // warps that accessed global memory
+  uint64_t sectors = 0;           // of 32 bytes
+  uint64_t shared_requests = 0;   // warps that accessed shared memory
+  uint64_t wavefronts = 0;        // of shared memory: 1 a request without a conflict
+  uint64_t ideal_wavefronts = 0;  // what they would be without conflicts
+  uint64_t divided = 0;           // branches at which the lanes of a warp went apart
 };
 
 struct SpecialRegister {
