@@ -64,6 +64,41 @@ class ApiError : public std::runtime_error {
   Status status;
 };
 
+// Base of what a Ref points to: counted without atomics, for objects that one thread of the host
+// works on at a time.
+struct Counted {
+  uint32_t references = 0;
+};
+
+// A shared owner of a Counted object.
+template <class T>
+class Ref {
+ public:
+  Ref() = default;
+  explicit Ref(T* object) : object_(object) { retain(); }
+  Ref(const Ref& other) : object_(other.object_) { retain(); }
+  Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+  Ref& operator=(Ref other) noexcept {
+    std::swap(object_, other.object_);
+    return *this;
+  }
+  ~Ref() {
+    if (object_ != nullptr && --object_->references == 0) delete object_;
+  }
+  T* get() const { return object_; }
+  T* operator->() const { return object_; }
+  T& operator*() const { return *object_; }
+  explicit operator bool() const { return object_ != nullptr; }
+  bool operator==(const Ref& other) const { return object_ == other.object_; }
+  bool operator!=(const Ref& other) const { return object_ != other.object_; }
+
+ private:
+  void retain() {
+    if (object_ != nullptr) ++object_->references;
+  }
+  T* object_ = nullptr;
+};
+
 // PTX that cannot be run, with the line of the PTX text.
 class PtxError : public std::runtime_error {
  public:

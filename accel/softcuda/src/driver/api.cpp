@@ -277,6 +277,13 @@ void launch(Driver& driver, FunctionHandle& handle, Dim grid, Dim block, uint32_
   what.program = handle.module->program.get();
   what.grid = grid;
   what.block = block;
+  if (f.cluster[0] != 0) {
+    what.cluster = {static_cast<uint32_t>(f.cluster[0]), static_cast<uint32_t>(f.cluster[1]),
+                    static_cast<uint32_t>(f.cluster[2])};
+    what.is_explicit_cluster = true;
+    require(grid.x % what.cluster.x == 0 && grid.y % what.cluster.y == 0 &&
+            grid.z % what.cluster.z == 0 && what.cluster.product() <= 16);
+  }
   what.dynamic_shared = shared;
   what.params = launch_parameters(f, params, extra);
   ++handle.launches;
@@ -756,7 +763,7 @@ SOFTCUDA_API void softcuda_reset() {
     for (auto& entry : module->functions) {
       entry.second->launches = 0;
       Function& f = *entry.second->function;
-      f.counts.assign(f.code.size(), Count{});
+      for (Site& site : f.sites) site.count = Count{};
     }
   }
 }

@@ -129,7 +129,7 @@ template <class T>
 int fill(uint64_t address, size_t pitch, T value, size_t width, size_t height) {
   return call(true, [&](Driver& driver) {
     for (size_t y = 0; y < height; ++y) {
-      char* to = driver.memory->host(address + y * pitch, width * sizeof(T));
+      char* to = driver.memory->host_to_write(address + y * pitch, width * sizeof(T));
       for (size_t x = 0; x < width; ++x) std::memcpy(to + x * sizeof(T), &value, sizeof value);
     }
   });
@@ -137,7 +137,7 @@ int fill(uint64_t address, size_t pitch, T value, size_t width, size_t height) {
 
 int to_device(uint64_t to, const void* from, size_t bytes) {
   return call(true, [&](Driver& driver) {
-    if (bytes != 0) std::memcpy(driver.memory->host(to, bytes), from, bytes);
+    if (bytes != 0) std::memcpy(driver.memory->host_to_write(to, bytes), from, bytes);
   });
 }
 int to_host(void* to, uint64_t from, size_t bytes) {
@@ -147,8 +147,7 @@ int to_host(void* to, uint64_t from, size_t bytes) {
 }
 int on_device(uint64_t to, uint64_t from, size_t bytes) {
   return call(true, [&](Driver& driver) {
-    if (bytes != 0)
-      std::memmove(driver.memory->host(to, bytes), driver.memory->host(from, bytes), bytes);
+    if (bytes != 0) driver.memory->copy(to, from, bytes);
   });
 }
 

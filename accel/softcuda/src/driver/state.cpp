@@ -106,7 +106,9 @@ void Driver::initialize() {
         "this machine has a real driver: set SOFTCUDA_FORCE=1 to use softcuda all the same");
   }
   settings = Settings::from_environment();
-  memory = std::make_unique<DeviceMemory>(settings.memory_bytes);
+  memory =
+      std::make_unique<DeviceMemory>(settings.memory_bytes, !settings.limits.checks.use_after_free,
+                                     settings.limits.checks.uninitialised);
   primary.is_primary = true;
   is_initialized = true;
   if (!settings.profile.empty()) {
@@ -167,7 +169,7 @@ std::string Driver::profile() const {
       Count sum;
       uint64_t flops = 0;
       for (size_t k = 0; k < f.code.size(); ++k) {
-        const Count& c = f.counts[k];
+        const Count& c = f.sites[k].count;
         if (f.code[k].is_auxiliary) continue;
         auto& one = classes[static_cast<size_t>(f.code[k].category)];
         one.first += c.warps, one.second += c.lanes;

@@ -111,65 +111,10 @@ std::string format(Warp& warp, int lane, const std::string& pattern, uint64_t ar
 }  // namespace
 
 uint64_t clock_now(Warp& warp, bool is_timer) {
-  warp.block().grid().note_progress();
+  warp.worker().note_progress();
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   const auto nanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
   return static_cast<uint64_t>(is_timer ? nanoseconds : nanoseconds * 2);
-}
-
-void fill_special_registers(const Warp& warp, Frame& frame) {
-  const Launch& launch = const_cast<Warp&>(warp).block().grid().launch();
-  const Dim block = const_cast<Warp&>(warp).block().index();
-  for (const SpecialRegister& special : frame.function->specials) {
-    if (special.name == "%softcuda_local") {
-      auto* base = reinterpret_cast<uint64_t*>(frame.rows + special.row);
-      std::fill(base, base + kLanes, frame.local_base);
-      continue;
-    }
-    auto* row = reinterpret_cast<uint32_t*>(frame.rows + special.row);
-    const std::string& name = special.name;
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const Dim thread = warp.thread_of(lane);
-      const uint32_t bit = 1u << lane;
-      const char axis = name.back();
-      auto of = [axis](const Dim& d) { return axis == 'x' ? d.x : axis == 'y' ? d.y : d.z; };
-      uint32_t value = 0;
-      if (name.rfind("%tid.", 0) == 0)
-        value = of(thread);
-      else if (name.rfind("%ntid.", 0) == 0)
-        value = of(launch.block);
-      else if (name.rfind("%ctaid.", 0) == 0)
-        value = of(block);
-      else if (name.rfind("%nctaid.", 0) == 0)
-        value = of(launch.grid);
-      else if (name == "%laneid")
-        value = static_cast<uint32_t>(lane);
-      else if (name == "%warpid")
-        value = static_cast<uint32_t>(warp.index());
-      else if (name == "%nwarpid")
-        value = 64;
-      else if (name == "%smid")
-        value = 0;
-      else if (name == "%nsmid")
-        value =
-            static_cast<uint32_t>(const_cast<Warp&>(warp).block().grid().limits().multiprocessors);
-      else if (name == "%lanemask_eq")
-        value = bit;
-      else if (name == "%lanemask_lt")
-        value = bit - 1;
-      else if (name == "%lanemask_le")
-        value = bit | (bit - 1);
-      else if (name == "%lanemask_gt")
-        value = ~(bit | (bit - 1));
-      else if (name == "%lanemask_ge")
-        value = ~(bit - 1);
-      else if (name == "%dynamic_smem_size")
-        value = launch.dynamic_shared;
-      else if (name == "%total_smem_size")
-        value = launch.dynamic_shared + launch.entry->shared_end;
-      row[lane] = value;
-    }
-  }
 }
 
 void copy_params(const Frame& from, const std::vector<std::pair<uint32_t, uint32_t>>& sources,

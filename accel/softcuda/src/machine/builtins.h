@@ -8,9 +8,6 @@
 
 namespace softcuda {
 
-// %tid and the like, into the rows that a function has for them.
-void fill_special_registers(const Warp& warp, Frame& frame);
-
 // .param variables of some lanes from one frame to another.
 void copy_params(const Frame& from, const std::vector<std::pair<uint32_t, uint32_t>>& sources,
                  Frame& to, const std::vector<std::pair<uint32_t, uint32_t>>& targets, Mask lanes);

@@ -1,19 +1,20 @@
-// Blocks and the grid: who is resident, whose turn it is, and when nobody can go on.
+// The grid: which clusters are on the device, whose turn it is, and when nobody can go on.
 #include <algorithm>
+#include <thread>
 
 #include "machine.h"
+#include "race.h"
 
 namespace softcuda {
 namespace {
 
-constexpr char kPoison = '\x6B';
 constexpr int kWarpsOfMultiprocessor = 48;
 constexpr uint64_t kBlocksOfMultiprocessor = 16;
 constexpr uint64_t kRegistersOfMultiprocessor = 65536;
 constexpr uint64_t kSharedOfMultiprocessor = 100 * 1024;
 
-// Blocks that are on the device at the same time: what one multiprocessor holds, times their
-// number.
+// Clusters that are on the device at the same time: by the blocks that one multiprocessor holds,
+// times their number.
 uint64_t residency(const Launch& launch, const Limits& limits) {
   const uint64_t threads = round_up(launch.block.product(), kLanes);
   const uint64_t warps = threads / kLanes;
@@ -23,138 +24,18 @@ uint64_t residency(const Launch& launch, const Limits& limits) {
   uint64_t blocks = std::min<uint64_t>(kBlocksOfMultiprocessor, kWarpsOfMultiprocessor / warps);
   blocks = std::min(blocks, kRegistersOfMultiprocessor / registers);
   if (shared != 0) blocks = std::min(blocks, kSharedOfMultiprocessor / shared);
-  return std::max<uint64_t>(blocks, 1) * static_cast<uint64_t>(limits.multiprocessors);
+  blocks = std::max<uint64_t>(blocks, 1) * static_cast<uint64_t>(limits.multiprocessors);
+  return std::max<uint64_t>(blocks / launch.cluster.product(), 1);
 }
 
 }  // namespace
 
-// --- blocks --------------------------------------------------------------------------------------
-
-Block::Block(Grid& grid, uint64_t index) : grid_(grid) {
-  const Launch& launch = grid.launch();
-  index_ = {static_cast<uint32_t>(index % launch.grid.x),
-            static_cast<uint32_t>(index / launch.grid.x % launch.grid.y),
-            static_cast<uint32_t>(index / launch.grid.x / launch.grid.y)};
-  const Function& entry = *launch.entry;
-  const bool has_dynamic = launch.dynamic_shared != 0;
-  shared_.assign(has_dynamic ? entry.dynamic_shared + launch.dynamic_shared : entry.shared_end,
-                 kPoison);
-  const uint64_t threads = launch.block.product();
-  const uint64_t warps = (threads + kLanes - 1) / kLanes;
-  for (uint64_t w = 0; w < warps; ++w) {
-    const uint64_t lanes = std::min<uint64_t>(kLanes, threads - w * kLanes);
-    const Mask mask = lanes == kLanes ? kFullMask : (Mask{1} << lanes) - 1;
-    warps_.push_back(std::make_unique<Warp>(*this, static_cast<int>(w), mask));
-  }
-  running_ = static_cast<int>(warps);
+std::string source_words(const Program& program, const Instruction& i) {
+  const auto file = program.files.find(i.source.file);
+  if (i.source.line == 0 || file == program.files.end())
+    return "line " + std::to_string(i.ptx_line) + " of the PTX";
+  return file->second + ":" + std::to_string(i.source.line);
 }
-
-Block::~Block() = default;
-
-bool Block::shared_contains(uint64_t first, uint64_t bytes) const {
-  const Function& entry = *grid_.launch().entry;
-  const uint64_t end = first + bytes;
-  if (end < first) return false;
-  if (end <= entry.shared_end) return true;
-  return first >= entry.dynamic_shared &&
-         end <= entry.dynamic_shared + grid_.launch().dynamic_shared;
-}
-
-bool Block::run(int64_t budget) {
-  const bool is_adversarial = grid_.limits().schedule == Schedule::kAdversarial;
-  bool has_run = true;
-  while (has_run && budget > 0 && running_ > 0) {
-    has_run = false;
-    const size_t start = is_adversarial ? grid_.random() % warps_.size() : 0;
-    for (size_t k = 0; k < warps_.size(); ++k) {
-      Warp& warp = *warps_[(start + k) % warps_.size()];
-      if (warp.is_done() || !warp.is_ready()) continue;
-      has_run = true;
-      turn_ = &warp;
-      int64_t share = is_adversarial ? static_cast<int64_t>(1 + grid_.random() % 256) : 4096;
-      share = std::min(share, budget);
-      const int64_t before = share;
-      warp.run(share);
-      budget -= before - share;
-      if (budget <= 0) break;
-    }
-  }
-  return running_ > 0 && (has_run || budget <= 0);
-}
-
-void Block::check_stuck() const {
-  for (const auto& warp : warps_) {
-    const_cast<Block*>(this)->turn_ = warp.get();
-    warp->check_stuck();
-  }
-}
-
-// --- barriers ------------------------------------------------------------------------------------
-
-void Block::arrive(Warp& warp, const BarrierOperand& operand, int id, uint64_t expected, Mask lanes,
-                   Mask predicates) {
-  Barrier& barrier = barriers_[static_cast<size_t>(id)];
-  if (!barrier.is_in_use) {
-    barrier.arrived.assign(warps_.size(), 0);
-    barrier.predicates.assign(warps_.size(), 0);
-    barrier.is_in_use = true;
-    barrier.expected = 0;
-    barrier.kind = operand.kind;
-  }
-  const auto w = static_cast<size_t>(warp.index());
-  if (expected != 0) barrier.expected = expected;
-  if (operand.kind != BarrierOperand::Kind::kArrive) barrier.kind = operand.kind;
-  barrier.arrived[w] |= lanes;
-  barrier.predicates[w] |= predicates;
-  if (is_complete(barrier)) complete(id);
-}
-
-bool Block::is_complete(const Barrier& barrier) const {
-  uint64_t threads = 0;
-  for (size_t w = 0; w < warps_.size(); ++w) {
-    const Mask live = warps_[w]->live();
-    if (barrier.expected == 0) {
-      if ((live & ~barrier.arrived[w]) != 0) return false;
-    } else if (barrier.arrived[w] != 0 && (live & ~barrier.arrived[w]) == 0) {
-      threads += kLanes;  // barriers count whole warps
-    }
-  }
-  return barrier.expected == 0 || threads >= barrier.expected;
-}
-
-void Block::complete(int id) {
-  Barrier& barrier = barriers_[static_cast<size_t>(id)];
-  uint32_t set = 0, all = 0;
-  for (size_t w = 0; w < warps_.size(); ++w) {
-    set += static_cast<uint32_t>(count_lanes(barrier.predicates[w]));
-    all += static_cast<uint32_t>(count_lanes(barrier.arrived[w]));
-  }
-  using Kind = BarrierOperand::Kind;
-  const bool has_result = barrier.kind == Kind::kReducePopc || barrier.kind == Kind::kReduceAnd ||
-                          barrier.kind == Kind::kReduceOr;
-  const uint32_t result = barrier.kind == Kind::kReducePopc  ? set
-                          : barrier.kind == Kind::kReduceAnd ? static_cast<uint32_t>(set == all)
-                                                             : static_cast<uint32_t>(set != 0);
-  const std::vector<Mask> arrived = barrier.arrived;
-  barrier.is_in_use = false;
-  for (size_t w = 0; w < warps_.size(); ++w) {
-    if (arrived[w] != 0) warps_[w]->release_barrier(id, has_result, result);
-  }
-}
-
-// A thread that exits counts as arrived everywhere.
-void Block::check_barriers() {
-  for (size_t id = 0; id < barriers_.size(); ++id) {
-    const Barrier& barrier = barriers_[id];
-    if (!barrier.is_in_use || barrier.expected != 0 || !is_complete(barrier)) continue;
-    const bool is_awaited = std::any_of(warps_.begin(), warps_.end(), [id](const auto& warp) {
-      return warp->lanes_at_barrier(static_cast<int>(id)) != 0;
-    });
-    if (is_awaited) complete(static_cast<int>(id));
-  }
-}
-
-// --- the grid ------------------------------------------------------------------------------------
 
 std::string Report::text() const {
   std::string out = "softcuda: " + kind + " in kernel " + kernel;
@@ -168,84 +49,167 @@ std::string Report::text() const {
   return out;
 }
 
+// --- the grid ------------------------------------------------------------------------------------
+
 Grid::Grid(const Launch& launch, DeviceMemory& memory, const Limits& limits)
     : launch_(launch),
       memory_(memory),
       limits_(limits),
-      resident_(residency(launch, limits)),
-      random_state_(limits.seed * 2 + 1) {}
+      clusters_(launch.grid.product() / launch.cluster.product()) {
+  if (limits.checks.race) race_ = std::make_unique<RaceDetector>(*this);
+}
+
+Grid::~Grid() = default;
+
+// Several threads of the host give what one gives only where no block can hear from another.
+int Grid::host_threads() const {
+  const bool is_independent = !launch_.entry->communicates && !limits_.checks.race &&
+                              limits_.schedule != Schedule::kAdversarial;
+  return is_independent ? static_cast<int>(std::min<uint64_t>(limits_.threads, clusters_)) : 1;
+}
+
+Report Grid::run() {
+  Worker first(*this, true);
+  if (limits_.schedule == Schedule::kAdversarial) {
+    for (uint64_t k = 0; k < clusters_; ++k) order_.push_back(k);
+    for (uint64_t k = clusters_; k > 1; --k) std::swap(order_[k - 1], order_[first.random() % k]);
+  }
+  std::vector<std::unique_ptr<Worker>> others;
+  std::vector<std::thread> threads;
+  for (int k = 1; k < host_threads(); ++k) {
+    others.push_back(std::make_unique<Worker>(*this, false));
+    threads.emplace_back([this, &worker = *others.back()] {
+      try {
+        worker.run();
+      } catch (const std::bad_alloc&) {
+        Report report;
+        report.status = Status::kOutOfMemory, report.kind = "out of host memory";
+        report.kernel = launch_.entry->name;
+        fail(0, report);
+      }
+    });
+  }
+  first.run();
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& worker : others) worker->report_counts();
+  return report_;
+}
+
+uint64_t Grid::take_cluster() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (next_ >= clusters_ || next_ > failed_) return clusters_;
+  const uint64_t number = next_++;
+  return order_.empty() ? number : order_[number];
+}
+
+void Grid::fail(uint64_t cluster, const Report& report) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (cluster >= failed_) return;
+  failed_ = cluster;
+  report_ = report;
+}
+
+// --- a worker ------------------------------------------------------------------------------------
+
+Worker::Worker(Grid& grid, bool is_alone)
+    : grid_(grid),
+      is_alone_(is_alone),
+      watches_memory_(grid.limits().checks.race || grid.limits().checks.uninitialised),
+      random_state_(grid.limits().seed * 2 + 1),
+      resident_(residency(grid.launch(), grid.limits())) {}
 
 // xorshift64*: the same sequence for a seed on every machine.
-uint64_t Grid::random() {
+uint64_t Worker::random() {
   random_state_ ^= random_state_ >> 12;
   random_state_ ^= random_state_ << 25;
   random_state_ ^= random_state_ >> 27;
   return (random_state_ * 0x2545F4914F6CDD1DULL) >> 33;
 }
 
-Report Grid::report(const Fault& fault, const Block& block) const {
+Site* Worker::sites(const Function& function) {
+  auto& own = const_cast<Function&>(function);
+  if (is_alone_) return own.sites.data();
+  std::vector<Site>& counted = sites_[&own];
+  counted.resize(own.sites.size());
+  return counted.data();
+}
+
+void Worker::report_counts() {
+  for (auto& [function, counted] : sites_) {
+    for (size_t k = 0; k < counted.size(); ++k) function->sites[k].count += counted[k].count;
+  }
+}
+
+Report Worker::report(const Fault& fault, const Cluster& cluster) const {
   Report result;
   result.status = fault.status;
   result.kind = fault.kind;
   result.what = fault.what;
-  result.kernel = launch_.entry->name;
+  result.kernel = grid_.launch().entry->name;
+  const Block& block = cluster.running();
   result.block = block.index();
   const Warp* warp = block.running();
   if (warp != nullptr && warp->current() >= 0) warp->locate(warp->current(), result, fault.lane);
   return result;
 }
 
-Report Grid::run() {
-  Report result;
-  run_blocks(result);
-  return result;
+// Give a cluster its turn. False if a thread of it failed.
+bool Worker::run_one(Resident& one) {
+  try {
+    if (one.cluster == nullptr) one.cluster = std::make_unique<Cluster>(*this, one.number);
+    const bool can_go_on = one.cluster->run(static_cast<int64_t>(grid_.limits().quantum));
+    if (!one.cluster->is_done() && !can_go_on) {
+      one.cluster->check_stuck();
+      throw Fault{Status::kLaunchTimeout, "deadlock", 0,
+                  "all threads of the block wait at barriers"};
+    }
+    return true;
+  } catch (const Fault& fault) {
+    grid_.fail(one.number, report(fault, *one.cluster));
+    return false;
+  }
 }
 
-void Grid::run_blocks(Report& result) {
-  const uint64_t all = launch_.grid.product();
-  std::vector<uint64_t> order;  // only where it is not 0, 1, 2, ...
-  if (limits_.schedule == Schedule::kAdversarial) {
-    for (uint64_t k = 0; k < all; ++k) order.push_back(k);
-    for (uint64_t k = all; k > 1; --k) std::swap(order[k - 1], order[random() % k]);
-  }
-  std::deque<std::unique_ptr<Block>> resident;
-  uint64_t next = 0, idle = 0;
-  while (next < all || !resident.empty()) {
-    // A block is made when its turn comes: where none waits for another, one at a time is there.
-    if (next < all && resident.size() < resident_) {
-      resident.push_back(std::make_unique<Block>(*this, order.empty() ? next : order[next]));
-      std::rotate(resident.begin(), resident.end() - 1, resident.end());
-      ++next;
+void Worker::run() {
+  uint64_t idle = 0, next = grid_.take_cluster();
+  const auto is_more = [&] { return next < grid_.clusters(); };
+  while (is_more() || !running_.empty()) {
+    // A cluster is made when its turn comes: where none waits for another, one at a time is there.
+    if (is_more() && running_.size() < resident_) {
+      running_.push_front({next, nullptr});
+      next = grid_.take_cluster();
     }
-    Block& block = *resident.front();
+    Resident one = std::move(running_.front());
+    running_.pop_front();
     progress_ = false;
-    try {
-      const bool can_go_on = block.run(static_cast<int64_t>(limits_.quantum));
-      if (!block.is_done() && !can_go_on) {
-        block.check_stuck();
-        throw Fault{Status::kLaunchTimeout, "deadlock", 0,
-                    "all threads of the block wait at barriers"};
-      }
-    } catch (const Fault& fault) {
-      result = report(fault, block);
-      return;
-    }
-    idle = progress_ || block.is_done() ? 0 : idle + limits_.quantum;
-    if (block.is_done()) {
-      resident.pop_front();
-    } else {
-      resident.push_back(std::move(resident.front()));
-      resident.pop_front();
-    }
-    const bool all_are_here = next == all || resident.size() == resident_;
-    if (idle > limits_.patience && all_are_here && !resident.empty()) {
-      const Fault fault{Status::kLaunchTimeout, "deadlock", 0,
-                        "no thread on the device has changed memory for " + std::to_string(idle) +
-                            " instructions"};
-      result = report(fault, *resident.front());
-      return;
+    if (!run_one(one)) return;
+    const bool is_done = one.cluster->is_done();
+    idle = progress_ || is_done ? 0 : idle + grid_.limits().quantum;
+    if (!is_done) running_.push_back(std::move(one));
+    const bool all_are_here = !is_more() || running_.size() == resident_;
+    if (idle > grid_.limits().patience && all_are_here && !running_.empty() &&
+        grid_.limits().checks.deadlock) {
+      return report_deadlock(idle);
     }
   }
+}
+
+void Worker::report_deadlock(uint64_t idle) {
+  constexpr size_t kMostBlocks = 16;
+  std::string what = "no thread on the device has changed memory for " + std::to_string(idle) +
+                     " instructions; it is";
+  size_t shown = 0;
+  for (const Resident& one : running_) {
+    for (const auto& block : one.cluster->blocks()) {
+      if (block->is_done() || shown++ >= kMostBlocks) continue;
+      what += "\n  in block " + std::to_string(block->number()) + ":";
+      for (const auto& warp : block->warps()) {
+        if (!warp->is_done()) what += " warp " + std::to_string(warp->index()) + warp->places();
+      }
+    }
+  }
+  const Resident& first = running_.front();
+  grid_.fail(first.number, report({Status::kLaunchTimeout, "deadlock", 0, what}, *first.cluster));
 }
 
 }  // namespace softcuda

@@ -1,6 +1,7 @@
 // How a warp executes: one split at a time, which divides at branches and comes together again.
 #include <algorithm>
 
+#include "../program/rows.h"
 #include "builtins.h"
 #include "machine.h"
 
@@ -17,59 +18,95 @@ Mask guarded(const char* rows, const Instruction& i, Mask lanes) {
   return lanes & (i.guard_negated ? ~p : p);
 }
 
+// A mask of lanes in words: "0-6, 9".
+std::string lane_words(Mask lanes) {
+  std::string out;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    if (!has_lane(lanes, lane)) continue;
+    const int first = lane;
+    while (lane + 1 < kLanes && has_lane(lanes, lane + 1)) ++lane;
+    out += (out.empty() ? "" : ", ") + std::to_string(first);
+    if (lane != first) out += "-" + std::to_string(lane);
+  }
+  return out;
+}
+
 }  // namespace
 
-Warp::Warp(Block& block, int index, Mask lanes) : block_(block), index_(index), live_(lanes) {
+Warp::Warp(Block& block, int index, Mask lanes)
+    : block_(block), worker_(block.worker()), index_(index), live_(lanes) {
   const Launch& launch = block.grid().launch();
-  local_bytes_ = launch.entry->local_bytes + block.grid().limits().stack_bytes;
+  const Function& entry = *launch.entry;
+  local_bytes_ = entry.local_bytes + (entry.makes_calls ? block.grid().limits().stack_bytes : 0);
+  if (block.grid().limits().checks.race) {
+    order_ = std::make_unique<WarpOrder>(static_cast<uint32_t>(block.number()),
+                                         static_cast<uint32_t>(index * kLanes));
+  }
   Split first;
   first.lanes = lanes;
-  first.frame = new_frame(*launch.entry, nullptr);
-  for (int lane = 0; lane < kLanes; ++lane) {
-    std::copy(
-        launch.params.begin(), launch.params.end(),
-        first.frame->params.begin() + static_cast<ptrdiff_t>(lane) * launch.entry->param_bytes);
+  first.frame = new_frame(entry, Ref<Frame>());
+  for (size_t at = 0; at < first.frame->params.size(); at += std::max(entry.param_bytes, 1u)) {
+    std::copy(launch.params.begin(), launch.params.end(),
+              first.frame->params.begin() + static_cast<ptrdiff_t>(at));
   }
   splits_.push_back(first);
 }
 
-std::shared_ptr<Frame> Warp::new_frame(const Function& function, std::shared_ptr<Frame> parent) {
+Warp::~Warp() = default;
+
+Ref<Frame> Warp::new_frame(const Function& function, Ref<Frame> parent) {
   constexpr size_t kAlign = 64;
   constexpr char kPoison = '\x5A';
-  auto frame = std::make_shared<Frame>();
+  Ref<Frame> frame(new Frame);
   frame->function = &function;
-  if (parent != nullptr) {
-    frame->local_base = parent->local_base + parent->function->local_bytes;
-  }
+  frame->sites = worker_.sites(function);
+  if (parent) frame->local_base = parent->local_base + parent->function->local_bytes;
   frame->parent = std::move(parent);
   if (frame->local_base + function.local_bytes > local_bytes_ || frame->local_base > local_bytes_) {
     throw Fault{
         Status::kIllegalAddress, "stack overflow", lowest_lane(running().lanes),
         "a thread has no more than " + std::to_string(local_bytes_) + " bytes of local memory"};
   }
-  if (local_.empty() && function.local_bytes != 0) {
-    local_.assign(size_t{local_bytes_} * kLanes, kPoison);
+  if (function.local_bytes != 0) {
+    local_.resize(size_t{local_bytes_} * kLanes, kPoison);
+    if (block_.grid().limits().checks.uninitialised) {
+      local_written_.resize(local_.size(), 0);
+      const Mask lanes = splits_.empty() ? kFullMask : running().lanes;
+      for (int lane = 0; lane < kLanes; ++lane) {
+        if (has_lane(lanes, lane))
+          std::memset(local_written(lane) + frame->local_base, 0, function.local_bytes);
+      }
+    }
   }
   frame->storage.resize(function.frame_bytes + kAlign, kPoison);
   const uint64_t start = reinterpret_cast<uint64_t>(frame->storage.data());
   frame->rows = frame->storage.data() + (round_up(start, kAlign) - start);
-  frame->params.assign(size_t{function.param_bytes} * kLanes, kPoison);
-  fill_special_registers(*this, *frame);
+  // A kernel that makes no calls has no .param variables but its own, the same for all lanes.
+  const bool is_common = function.is_entry && function.param_bytes == function.kernel_param_room();
+  frame->params_of_lane = is_common ? 0 : function.param_bytes;
+  frame->params.assign(size_t{function.param_bytes} * (is_common ? 1 : kLanes), kPoison);
+  for (const SpecialRegister& special : function.specials) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const uint64_t value = special.value(*this, *frame, lane);
+      const size_t bytes = special.is_wide ? 8 : 4;
+      std::memcpy(frame->rows + special.row + bytes * static_cast<size_t>(lane), &value, bytes);
+    }
+  }
+  for (const auto& [row, written] : function.doubtful) {
+    std::memset(frame->rows + written, 0, sizeof(Mask));
+  }
   return frame;
 }
 
 Dim Warp::thread_of(int lane) const {
   const Dim size = block_.grid().launch().block;
-  const uint32_t linear = static_cast<uint32_t>(index_ * kLanes + lane);
-  return {linear % size.x, linear / size.x % size.y, linear / size.x / size.y};
+  return place_in(size, static_cast<uint64_t>(index_ * kLanes + lane));
 }
 
 const Instruction& Warp::here() const {
   const Split& split = splits_[static_cast<size_t>(current_)];
   return split.frame->function->code[split.pc];
 }
-
-Count& Warp::count() { return const_cast<Function*>(frame_->function)->counts[running().pc]; }
 
 void Warp::locate(int index, Report& report, int lane) const {
   const Split& split = splits_[static_cast<size_t>(index)];
@@ -81,6 +118,15 @@ void Warp::locate(int index, Report& report, int lane) const {
   const auto file = files.find(i.source.file);
   if (file != files.end()) report.file = file->second;
   report.thread = thread_of(lane);
+}
+
+std::string Warp::places() const {
+  std::string out;
+  for (const Split& s : splits_) {
+    const Instruction& i = s.frame->function->code[s.pc];
+    out += (out.empty() ? " at " : ", ") + source_words(*block_.grid().launch().program, i);
+  }
+  return out;
 }
 
 bool Warp::is_ready() const {
@@ -118,7 +164,7 @@ bool Warp::choose() {
   const auto after = std::upper_bound(ready.begin(), ready.end(), last_);
   size_t chosen = after == ready.end() ? ready[0] : *after;
   if (schedule == Schedule::kAdversarial) {
-    chosen = ready[block_.grid().random() % ready.size()];
+    chosen = ready[worker_.random() % ready.size()];
   } else if (schedule == Schedule::kLowestPc && turn_ > 0) {
     chosen = *std::min_element(ready.begin(), ready.end(), [this](size_t a, size_t b) {
       return splits_[a].pc < splits_[b].pc;
@@ -152,7 +198,7 @@ void Warp::run(int64_t& budget) {
     const bool is_alone = splits_.size() == 1;
     turn_ = is_alone ? budget : std::min(budget, kTurn);
     if (schedule == Schedule::kAdversarial) {
-      turn_ = static_cast<int64_t>(1 + block_.grid().random() % 64);
+      turn_ = static_cast<int64_t>(1 + worker_.random() % 64);
     }
     budget -= run_split(*split);
   }
@@ -163,17 +209,23 @@ int64_t Warp::run_split(Split& split) {
   const int64_t start = turn_;
   int64_t turn = turn_;
   const Instruction* code = frame_->function->code.data();
-  Count* counts = const_cast<Function*>(frame_->function)->counts.data();
+  Site* sites = frame_->sites;
+  const bool is_doubtful = !frame_->function->doubtful.empty();
   const Mask all = split.lanes;
-  const bool meets = split.join != nullptr && split.join->frame.get() == frame_;
+  const bool meets = split.join && split.join->frame.get() == frame_;
   const uint32_t meet = meets ? split.join->pc : kNoJoin;
   uint32_t pc = split.pc;
   while (turn > 0) {
     const Instruction& i = code[pc];
     const Mask lanes = guarded(rows_, i, all);
-    ++counts[pc].warps;
-    counts[pc].lanes += static_cast<uint64_t>(count_lanes(lanes));
+    Count& count = sites[pc].count;
+    ++count.warps;
+    count.lanes += static_cast<uint64_t>(count_lanes(lanes));
     --turn;
+    if (is_doubtful && frame_->function->is_doubtful[pc]) {
+      split.pc = pc;
+      check_rows(i, all, lanes);
+    }
     if (i.flow == Flow::kNext) {
       split.pc = pc;
       if (lanes != 0) i.run(*this, i, lanes);
@@ -193,6 +245,28 @@ int64_t Warp::run_split(Split& split) {
   return start - turn;
 }
 
+// Of a function that may read a row before it is written: throws Fault if it does, and notes what
+// the instruction writes.
+void Warp::check_rows(const Instruction& i, Mask all, Mask lanes) {
+  const auto written_of = [this](Row row) -> Mask* {
+    for (const auto& [doubtful, written] : function().doubtful) {
+      if (doubtful == row) return out<Mask>(written);
+    }
+    return nullptr;
+  };
+  each_row(const_cast<Instruction&>(i), [&](Row& row, bool is_written) {
+    Mask* written = written_of(row);
+    if (written == nullptr) return;
+    const Mask readers = &row == &i.guard ? all : lanes;
+    if (is_written) {
+      *written |= lanes;
+    } else if ((readers & ~*written) != 0) {
+      throw Fault{Status::kLaunchFailed, "uninitialised read", lowest_lane(readers & ~*written),
+                  "a register is read that was never written"};
+    }
+  });
+}
+
 // --- where it goes -------------------------------------------------------------------------------
 
 void Warp::flow(const Instruction& i, Mask lanes) {
@@ -200,6 +274,7 @@ void Warp::flow(const Instruction& i, Mask lanes) {
   switch (i.flow) {
     case Flow::kBranch: {
       const uint32_t next = running().pc + 1;
+      ++site().count.divided;
       divide(lanes, i.target, i.join);
       return advance(static_cast<size_t>(current_), next);
     }
@@ -216,7 +291,7 @@ void Warp::flow(const Instruction& i, Mask lanes) {
     case Flow::kWarpSync:
       return warp_sync(i, lanes);
     case Flow::kPause:
-      block_.grid().note_progress();
+      worker_.note_progress();
       turn_ = 0;
       return advance(static_cast<size_t>(current_), running().pc + 1);
     case Flow::kTrap:
@@ -229,10 +304,9 @@ void Warp::flow(const Instruction& i, Mask lanes) {
 // From here on, both ways of a branch wait for each other at `pc`.
 void Warp::add_join(Split& split, uint32_t pc) {
   if (block_.grid().limits().schedule != Schedule::kPostDominator || pc == kNoJoin) return;
-  const bool is_there =
-      split.join != nullptr && split.join->frame == split.frame && split.join->pc == pc;
+  const bool is_there = split.join && split.join->frame == split.frame && split.join->pc == pc;
   if (is_there) return;
-  auto join = std::make_shared<Join>();
+  Ref<Join> join(new Join);
   join->outer = split.join;
   join->frame = split.frame;
   join->pc = pc;
@@ -254,8 +328,8 @@ void Warp::divide(Mask lanes, uint32_t pc, uint32_t join_pc) {
 void Warp::advance(size_t index, uint32_t pc) {
   Split& split = splits_[index];
   split.pc = pc;
-  const std::shared_ptr<Join> join = split.join;
-  if (join == nullptr || pc != join->pc || split.frame != join->frame) return;
+  const Ref<Join> join = split.join;
+  if (!join || pc != join->pc || split.frame != join->frame) return;
   join->arrived |= split.lanes;
   remove(index);
   finish(join);
@@ -271,8 +345,8 @@ void Warp::remove(size_t index) {
 }
 
 // If all that a join expects have arrived, they go on as one split.
-void Warp::finish(std::shared_ptr<Join> join) {
-  while (join != nullptr && join->expected == join->arrived) {
+void Warp::finish(Ref<Join> join) {
+  while (join && join->expected == join->arrived) {
     if (join->expected != 0) {
       Split split;
       split.lanes = join->expected;
@@ -301,7 +375,10 @@ void Warp::branch_table(const Instruction& i, Mask lanes) {
   }
   // The others come back to this instruction as a split of their own.
   const Mask others = running().lanes & ~same;
-  if (others != 0) divide(others, running().pc, i.join);
+  if (others != 0) {
+    ++site().count.divided;
+    divide(others, running().pc, i.join);
+  }
   advance(static_cast<size_t>(current_), target);
 }
 
@@ -325,7 +402,7 @@ void Warp::call(const Instruction& i, Mask lanes) {
   if (callers != running().lanes) divide(running().lanes & ~callers, running().pc, next);
   add_join(running(), next);
   Split& split = running();
-  auto frame = new_frame(*callee, split.frame);
+  Ref<Frame> frame = new_frame(*callee, split.frame);
   frame->call = &operand;
   frame->return_pc = next;
   copy_params(*split.frame, operand.arguments, *frame, callee->parameters, callers);
@@ -334,13 +411,13 @@ void Warp::call(const Instruction& i, Mask lanes) {
 }
 
 void Warp::return_from(Mask lanes) {
-  if (running().frame->parent == nullptr) return exit(lanes);
+  if (!running().frame->parent) return exit(lanes);
   if (lanes != running().lanes) {
     const uint32_t next = running().pc + 1;
     divide(running().lanes & ~lanes, next, kNoJoin);
   }
   Split& split = running();
-  const std::shared_ptr<Frame> frame = split.frame;
+  const Ref<Frame> frame = split.frame;
   copy_params(*frame, frame->function->results, *frame->parent, frame->call->results, lanes);
   split.frame = frame->parent;
   advance(static_cast<size_t>(current_), frame->return_pc);
@@ -350,7 +427,7 @@ void Warp::exit(Mask lanes) {
   live_ &= ~lanes;
   Split& split = running();
   split.lanes &= ~lanes;
-  const std::shared_ptr<Join> join = split.join;
+  const Ref<Join> join = split.join;
   if (split.lanes == 0) {
     remove(static_cast<size_t>(current_));
   } else {
@@ -358,15 +435,18 @@ void Warp::exit(Mask lanes) {
   }
   for (Join* j = join.get(); j != nullptr; j = j->outer.get()) j->expected &= ~lanes;
   finish(join);
-  if (live_ == 0) block_.warp_ended();
-  block_.check_barriers();
-  block_.grid().note_progress();
+  block_.note_exit(*this, lanes);
+  worker_.note_progress();
 }
 
 // --- waiting for each other ----------------------------------------------------------------------
 
 void Warp::barrier(const Instruction& i, Mask lanes) {
   const auto& operand = *static_cast<const BarrierOperand*>(i.extra);
+  using Kind = BarrierOperand::Kind;
+  if (operand.kind == Kind::kClusterArrive || operand.kind == Kind::kClusterWait) {
+    return cluster_barrier(operand, lanes);
+  }
   const int first = lowest_lane(lanes);
   const uint32_t id = operand.id == kNoRow ? 0 : in<uint32_t>(operand.id)[first];
   const uint32_t expected = operand.count == kNoRow ? 0 : in<uint32_t>(operand.count)[first];
@@ -375,12 +455,13 @@ void Warp::barrier(const Instruction& i, Mask lanes) {
                 "barrier " + std::to_string(id) + " for " + std::to_string(expected) +
                     " threads; expected one of 16, for a multiple of 32"};
   }
-  if (operand.is_aligned) {
+  if (operand.is_aligned && block_.grid().limits().checks.barrier) {
     for (const Split& s : splits_) {
-      if (s.state == Split::State::kBarrier && s.pc != running().pc) {
-        throw Fault{Status::kLaunchFailed, "barrier divergence", first,
-                    "lanes of one warp wait at two barriers, " + std::to_string(s.pc)};
-      }
+      if (s.state != Split::State::kBarrier || s.pc == running().pc) continue;
+      const Instruction& other = s.frame->function->code[s.pc];
+      throw Fault{Status::kLaunchFailed, "barrier divergence", first,
+                  "other lanes of the warp wait at another barrier, at " +
+                      source_words(*block_.grid().launch().program, other)};
     }
   }
   Mask predicates = 0;
@@ -390,9 +471,9 @@ void Warp::barrier(const Instruction& i, Mask lanes) {
   if (lanes != running().lanes) {
     divide(running().lanes & ~lanes, running().pc + 1, kNoJoin);
   }
-  block_.grid().note_progress();
+  worker_.note_progress();
   turn_ = 0;
-  const bool waits = operand.kind != BarrierOperand::Kind::kArrive;
+  const bool waits = operand.kind != Kind::kArrive;
   if (waits) {
     running().state = Split::State::kBarrier;
     running().barrier = static_cast<int>(id);
@@ -400,6 +481,32 @@ void Warp::barrier(const Instruction& i, Mask lanes) {
     advance(static_cast<size_t>(current_), running().pc + 1);
   }
   block_.arrive(*this, operand, static_cast<int>(id), expected, lanes, predicates & lanes);
+}
+
+// barrier.cluster: arriving and waiting are two instructions.
+void Warp::cluster_barrier(const BarrierOperand& operand, Mask lanes) {
+  const bool arrives = operand.kind == BarrierOperand::Kind::kClusterArrive;
+  const Mask wrong = arrives ? lanes & cluster_arrived_ : lanes & ~cluster_arrived_;
+  if (wrong != 0) {
+    throw Fault{Status::kLaunchFailed, "bad barrier", lowest_lane(wrong),
+                arrives ? "a thread arrives twice at the cluster's barrier without a wait"
+                        : "a thread waits at the cluster's barrier without having arrived"};
+  }
+  if (lanes != running().lanes) divide(running().lanes & ~lanes, running().pc + 1, kNoJoin);
+  worker_.note_progress();
+  turn_ = 0;
+  Cluster& cluster = block_.cluster();
+  cluster_arrived_ ^= lanes;
+  if (arrives) {
+    advance(static_cast<size_t>(current_), running().pc + 1);
+    cluster.arrive(*this, lanes, !operand.is_relaxed);
+  } else if (cluster.has_passed(*this, lanes)) {
+    if (order_ != nullptr && cluster.past()) order_->take(lanes, cluster.past());
+    advance(static_cast<size_t>(current_), running().pc + 1);
+  } else {
+    running().state = Split::State::kBarrier;
+    running().barrier = kClusterBarrier;
+  }
 }
 
 void Warp::release_barrier(int id, bool has_result, uint32_t result) {
@@ -431,40 +538,28 @@ void Warp::release_barrier(int id, bool has_result, uint32_t result) {
   }
 }
 
-void Warp::warp_sync(const Instruction& i, Mask lanes) {
-  const uint32_t* members = in<uint32_t>(i.c2);
-  const uint32_t pc = running().pc;
-  auto is_here = [&](const Split& s) {
-    return s.state == Split::State::kWarpSync && s.pc == pc && s.frame == running().frame;
-  };
-  Mask present = lanes;
-  for (const Split& s : splits_) {
-    if (is_here(s)) present |= guarded(rows_, i, s.lanes);
-  }
-  auto misses = [&](Mask who) {
-    Mask missing = 0;
-    for (int lane = 0; lane < kLanes; ++lane) {
-      if (!has_lane(who, lane)) continue;
-      if (!has_lane(members[lane], lane) || (members[lane] & ~live_) != 0) {
-        const bool is_own = !has_lane(members[lane], lane);
-        throw Fault{Status::kLaunchFailed, "missing lanes", lane,
-                    is_own ? "a lane executes a warp operation whose mask does not name it"
-                           : "the mask of a warp operation names a lane that has exited"};
-      }
-      missing |= members[lane] & ~present;
+// Lanes that the masks of `who` name and that are not present. Throws Fault for a mask that cannot
+// be: one that does not name its own lane, or that names one that has ended.
+Mask Warp::missing_members(const uint32_t* members, Mask who, Mask present) const {
+  Mask missing = 0;
+  for (Mask left = who; left != 0; left &= left - 1) {
+    const int lane = lowest_lane(left);
+    if (!has_lane(members[lane], lane)) {
+      throw Fault{Status::kLaunchFailed, "missing lanes", lane,
+                  "a lane executes a warp operation whose mask does not name it"};
     }
-    return missing;
-  };
-  const bool all_can = misses(present) == 0;
-  if (!all_can) {
-    present = lanes;
-    if (misses(lanes) != 0) {
-      running().state = Split::State::kWarpSync;
-      turn_ = 0;
-      return;
+    if ((members[lane] & ~live_) != 0) {
+      throw Fault{Status::kLaunchFailed, "missing lanes", lane,
+                  "the mask of a warp operation names a lane that has exited"};
     }
+    missing |= members[lane] & ~present;
   }
-  for (Mask left = present; left != 0;) {
+  return missing;
+}
+
+// Execute a warp operation once for the lanes of each mask.
+void Warp::run_by_mask(const Instruction& i, const uint32_t* members, Mask lanes) {
+  for (Mask left = lanes; left != 0;) {
     const uint32_t mask = members[lowest_lane(left)];
     Mask same = 0;
     for (int lane = 0; lane < kLanes; ++lane) {
@@ -473,6 +568,29 @@ void Warp::warp_sync(const Instruction& i, Mask lanes) {
     i.run(*this, i, same);
     left &= ~same;
   }
+}
+
+void Warp::warp_sync(const Instruction& i, Mask lanes) {
+  const uint32_t pc = running().pc;
+  if (!block_.grid().limits().checks.lanes) {
+    i.run(*this, i, lanes);
+    return advance(static_cast<size_t>(current_), pc + 1);
+  }
+  const uint32_t* members = in<uint32_t>(i.c2);
+  auto is_here = [&](const Split& s) {
+    return s.state == Split::State::kWarpSync && s.pc == pc && s.frame == running().frame;
+  };
+  Mask present = lanes;
+  for (const Split& s : splits_) {
+    if (is_here(s)) present |= guarded(rows_, i, s.lanes);
+  }
+  const bool all_can = missing_members(members, present, present) == 0;
+  if (!all_can && missing_members(members, lanes, lanes) != 0) {
+    running().state = Split::State::kWarpSync;
+    turn_ = 0;
+    return;
+  }
+  run_by_mask(i, members, all_can ? present : lanes);
   if (all_can) {
     for (Split& s : splits_) {
       if (is_here(s)) s.state = Split::State::kWarpPassed;
@@ -490,23 +608,24 @@ void Warp::warp_sync(const Instruction& i, Mask lanes) {
   if (current_ >= 0) advance(static_cast<size_t>(current_), pc + 1);
 }
 
-void Warp::check_stuck() const {
+void Warp::check_stuck() {
   for (size_t k = 0; k < splits_.size(); ++k) {
     const Split& s = splits_[k];
     const Instruction& i = s.frame->function->code[s.pc];
     const int lane = lowest_lane(s.lanes);
     if (s.state == Split::State::kWarpSync) {
-      const_cast<Warp*>(this)->current_ = static_cast<int>(k);
+      current_ = static_cast<int>(k);
       throw Fault{Status::kLaunchFailed, "missing lanes", lane,
                   "lanes that the mask of a warp operation names do not come"};
     }
     if (s.state != Split::State::kBarrier) continue;
     const bool is_aligned = static_cast<const BarrierOperand*>(i.extra)->is_aligned;
-    if (is_aligned && lanes_at_barrier(s.barrier) != live_) {
-      const_cast<Warp*>(this)->current_ = static_cast<int>(k);
+    if (is_aligned && block_.grid().limits().checks.barrier &&
+        lanes_at_barrier(s.barrier) != live_) {
+      current_ = static_cast<int>(k);
       throw Fault{Status::kLaunchFailed, "barrier divergence", lane,
-                  "only lanes " + std::to_string(lanes_at_barrier(s.barrier)) +
-                      " (a mask) of the warp came to the barrier"};
+                  "only lanes " + lane_words(lanes_at_barrier(s.barrier)) + " of the warp's " +
+                      lane_words(live_) + " came to the barrier"};
     }
   }
 }

@@ -29,16 +29,33 @@ Allocation& DeviceMemory::allocate(uint64_t bytes, Allocation::Kind kind, const 
       static_cast<char*>(std::aligned_alloc(align, round_up(std::max<uint64_t>(bytes, 1), align)));
   if (one->host == nullptr) throw ApiError(Status::kOutOfMemory, "out of host memory");
   std::memset(one->host, kPoison, bytes);
-  one->address = round_up(next_address_, align);
+  one->address = place(bytes, align);
   one->bytes = bytes;
   one->kind = kind;
   one->name = name;
   one->serial = next_serial_++;
-  next_address_ = one->address + bytes + kRedZone;
+  if (watches_ && kind == Allocation::Kind::kDevice) {
+    one->written = std::make_unique<uint8_t[]>(std::max<uint64_t>(bytes, 1));
+  }
   used_ += bytes;
   Allocation& result = *one;
-  allocations_[one->address] = std::move(one);
+  auto& place = allocations_[one->address];
+  if (place != nullptr) replaced_.push_back(std::move(place));
+  place = std::move(one);
   return result;
+}
+
+// An address for new memory: of freed memory that was as large, if that may be, or a fresh one.
+uint64_t DeviceMemory::place(uint64_t bytes, uint64_t align) {
+  for (const auto& entry : allocations_) {
+    const Allocation& old = *entry.second;
+    const bool fits = reuses_ && !old.is_live && old.kind != Allocation::Kind::kHost &&
+                      old.bytes == bytes && old.address % align == 0;
+    if (fits) return old.address;
+  }
+  const uint64_t address = round_up(next_address_, align);
+  next_address_ = address + bytes + kRedZone;
+  return address;
 }
 
 Allocation& DeviceMemory::adopt(void* host, uint64_t bytes) {
@@ -55,7 +72,9 @@ Allocation& DeviceMemory::adopt(void* host, uint64_t bytes) {
   one->host = static_cast<char*>(host);
   one->serial = next_serial_++;
   Allocation& result = *one;
-  allocations_[address] = std::move(one);
+  auto& place = allocations_[address];
+  if (place != nullptr) replaced_.push_back(std::move(place));
+  place = std::move(one);
   return result;
 }
 
@@ -69,6 +88,7 @@ void DeviceMemory::release(uint64_t address) {
   std::free(one.host);
   one.host = nullptr;
   one.is_live = false;
+  one.written.reset();
   used_ -= one.bytes;
 }
 
@@ -77,6 +97,8 @@ void DeviceMemory::forget(void* host) {
   if (found == allocations_.end() || found->second->kind != Allocation::Kind::kHost) {
     throw ApiError(Status::kHostMemoryNotRegistered, "memory is not registered");
   }
+  found->second->is_live = false;
+  replaced_.push_back(std::move(found->second));
   allocations_.erase(found);
 }
 
@@ -91,12 +113,39 @@ Allocation* DeviceMemory::find(uint64_t address) const {
   return holds ? one : nullptr;
 }
 
-char* DeviceMemory::host(uint64_t address, uint64_t bytes) const {
+Allocation& DeviceMemory::part(uint64_t address, uint64_t bytes) const {
   Allocation* one = nearest(address);
   if (one == nullptr || !one->is_live || !(one->contains(address, bytes) || bytes == 0)) {
     throw ApiError(Status::kInvalidValue, "address range " + describe(address));
   }
-  return one->host + (address - one->address);
+  return *one;
+}
+
+char* DeviceMemory::host(uint64_t address, uint64_t bytes) const {
+  const Allocation& one = part(address, bytes);
+  return one.host + (address - one.address);
+}
+
+char* DeviceMemory::host_to_write(uint64_t address, uint64_t bytes) {
+  Allocation& one = part(address, bytes);
+  if (one.written != nullptr) std::memset(one.written.get() + (address - one.address), 1, bytes);
+  return one.host + (address - one.address);
+}
+
+void DeviceMemory::copy(uint64_t to, uint64_t from, uint64_t bytes) {
+  Allocation &target = part(to, bytes), &source = part(from, bytes);
+  std::memmove(target.host + (to - target.address), source.host + (from - source.address), bytes);
+  if (target.written == nullptr) return;
+  uint8_t* flags = target.written.get() + (to - target.address);
+  if (source.written == nullptr)
+    std::memset(flags, 1, bytes);
+  else
+    std::memmove(flags, source.written.get() + (from - source.address), bytes);
+}
+
+bool DeviceMemory::was_freed(uint64_t address) const {
+  const Allocation* one = nearest(address);
+  return one != nullptr && !one->is_live && address - one->address < one->bytes;
 }
 
 std::string DeviceMemory::describe(uint64_t address) const {

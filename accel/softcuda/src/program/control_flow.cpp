@@ -5,12 +5,6 @@
 namespace softcuda {
 namespace {
 
-// Instructions one after another, entered at the first and left at the last only.
-struct BasicBlock {
-  uint32_t first, last;
-  std::vector<int> next;
-};
-
 std::vector<uint32_t> targets_of(const Instruction& i) {
   if (i.flow == Flow::kBranch) return {i.target};
   if (i.flow == Flow::kBranchTable) return *static_cast<const std::vector<uint32_t>*>(i.extra);
@@ -23,29 +17,6 @@ bool ends_block(const Instruction& i) {
 }
 
 bool falls_through(const Instruction& i) { return !ends_block(i) || i.guard != kNoRow; }
-
-std::vector<BasicBlock> basic_blocks(const std::vector<Instruction>& code) {
-  const auto size = static_cast<uint32_t>(code.size());
-  std::vector<bool> leads(size + 1, false);
-  leads[0] = true;
-  for (uint32_t pc = 0; pc < size; ++pc) {
-    for (uint32_t target : targets_of(code[pc])) leads[target] = true;
-    if (ends_block(code[pc])) leads[pc + 1] = true;
-  }
-  std::vector<BasicBlock> blocks;
-  std::vector<int> block_of(size, 0);
-  for (uint32_t pc = 0; pc < size; ++pc) {
-    if (leads[pc]) blocks.push_back({pc, pc, {}});
-    blocks.back().last = pc;
-    block_of[pc] = static_cast<int>(blocks.size()) - 1;
-  }
-  for (BasicBlock& b : blocks) {
-    const Instruction& i = code[b.last];
-    for (uint32_t target : targets_of(i)) b.next.push_back(block_of[target]);
-    if (falls_through(i) && b.last + 1 < size) b.next.push_back(block_of[b.last + 1]);
-  }
-  return blocks;
-}
 
 // Immediate post-dominators by the algorithm of Cooper, Harvey and Kennedy (2001) on the reversed
 // graph; the number of blocks stands for the end of the function.
@@ -110,8 +81,30 @@ std::vector<int> post_dominators(const std::vector<BasicBlock>& blocks) {
 
 }  // namespace
 
-void find_joins(Function& function) {
-  const std::vector<BasicBlock> blocks = basic_blocks(function.code);
+std::vector<BasicBlock> basic_blocks(const std::vector<Instruction>& code) {
+  const auto size = static_cast<uint32_t>(code.size());
+  std::vector<bool> leads(size + 1, false);
+  leads[0] = true;
+  for (uint32_t pc = 0; pc < size; ++pc) {
+    for (uint32_t target : targets_of(code[pc])) leads[target] = true;
+    if (ends_block(code[pc])) leads[pc + 1] = true;
+  }
+  std::vector<BasicBlock> blocks;
+  std::vector<int> block_of(size, 0);
+  for (uint32_t pc = 0; pc < size; ++pc) {
+    if (leads[pc]) blocks.push_back({pc, pc, {}});
+    blocks.back().last = pc;
+    block_of[pc] = static_cast<int>(blocks.size()) - 1;
+  }
+  for (BasicBlock& b : blocks) {
+    const Instruction& i = code[b.last];
+    for (uint32_t target : targets_of(i)) b.next.push_back(block_of[target]);
+    if (falls_through(i) && b.last + 1 < size) b.next.push_back(block_of[b.last + 1]);
+  }
+  return blocks;
+}
+
+void find_joins(Function& function, const std::vector<BasicBlock>& blocks) {
   const std::vector<int> dominator = post_dominators(blocks);
   for (size_t b = 0; b < blocks.size(); ++b) {
     const int d = dominator[b];

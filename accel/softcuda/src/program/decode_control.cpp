@@ -35,7 +35,7 @@ void decode_brx(Decoder& d, Modifiers& mods) {
   for (const std::string& name : found->second) table->push_back(d.label(name));
   const Row a = d.source(d.operand(0), kU32);
   Instruction& i = emit_flow(d, Flow::kBranchTable);
-  i.a = a, i.extra = table.get();
+  i.a = a, i.extra = table.get(), i.operand = OperandKind::kBranchTable;
   d.function().branch_tables.push_back(std::move(table));
 }
 
@@ -72,6 +72,7 @@ void decode_call(Decoder& d, Modifiers& mods) {
   const Operand& callee = d.operand(0);
   if (callee.kind == Operand::Kind::kRegister) {
     call->target = d.source(callee, d.register_type(callee));
+    d.function().makes_calls = d.function().communicates = true;
   } else {
     const auto& functions = d.symbols().program->functions;
     const auto found = functions.find(callee.name);
@@ -79,13 +80,16 @@ void decode_call(Decoder& d, Modifiers& mods) {
                             callee.name == "malloc" || callee.name == "free";
     if (found != functions.end()) {
       call->callee = found->second.get();
+      d.function().makes_calls = true;
     } else if (is_builtin) {
       call->builtin = callee.name;
+      d.function().communicates = true;
     } else {
       d.fail("function " + callee.name + " is not defined here");
     }
   }
-  emit_flow(d, Flow::kCall).extra = call.get();
+  Instruction& i = emit_flow(d, Flow::kCall);
+  i.extra = call.get(), i.operand = OperandKind::kCall;
   d.function().call_operands.push_back(std::move(call));
 }
 
@@ -94,9 +98,24 @@ BarrierOperand& new_barrier(Decoder& d) {
   return *d.function().barrier_operands.back();
 }
 
-void decode_barrier(Decoder& d, Modifiers& mods, bool is_aligned) {
+void decode_cluster_barrier(Decoder& d, Modifiers& mods) {
   BarrierOperand& op = new_barrier(d);
-  if (mods.take("cluster")) d.fail("clusters are not supported");
+  const std::string what = mods.take_one({"arrive", "wait"});
+  if (what.empty()) d.fail("barrier.cluster needs .arrive or .wait");
+  op.kind =
+      what == "arrive" ? BarrierOperand::Kind::kClusterArrive : BarrierOperand::Kind::kClusterWait;
+  const std::string order = mods.take_one({"release", "relaxed", "acquire"});
+  if (order == (what == "arrive" ? "acquire" : "release") || (what == "wait" && order == "relaxed"))
+    d.fail("arrive takes .release or .relaxed, wait takes .acquire");
+  op.is_relaxed = order == "relaxed";
+  op.is_aligned = mods.take("aligned");
+  Instruction& i = emit_flow(d, Flow::kBarrier, Category::kBarrier);
+  i.extra = &op, i.operand = OperandKind::kBarrier;
+}
+
+void decode_barrier(Decoder& d, Modifiers& mods, bool is_aligned) {
+  if (mods.take("cluster")) return decode_cluster_barrier(d, mods);
+  BarrierOperand& op = new_barrier(d);
   mods.take("cta");
   const std::string what = mods.take_one({"sync", "arrive", "red"});
   const std::string reduction = mods.take_one({"popc", "and", "or"});
@@ -126,7 +145,7 @@ void decode_barrier(Decoder& d, Modifiers& mods, bool is_aligned) {
     op.predicate = d.predicate(p);
   }
   Instruction& i = emit_flow(d, Flow::kBarrier, Category::kBarrier);
-  i.extra = &op;
+  i.extra = &op, i.operand = OperandKind::kBarrier;
   i.d = result;
 }
 

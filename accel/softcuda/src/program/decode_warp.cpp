@@ -46,6 +46,7 @@ void shuffle(Warp& w, const Instruction& i, Mask m) {
         break;
     }
     if (!is_in_range) from = l;
+    if (!has_lane(m, from) && !w.block().grid().limits().checks.lanes) from = l;
     if (!has_lane(m, from)) {
       throw Fault{Status::kLaunchFailed, "missing lanes", l,
                   "a shuffle reads lane " + std::to_string(from) + ", which does not take part"};
@@ -206,7 +207,10 @@ void decode_elect(Decoder& d, Modifiers& mods) {
   if (!d.statement().results.empty()) i.e = d.predicate_result(d.statement().results[0]);
 }
 
-void nothing(Warp&, const Instruction&, Mask) {}
+// Of all these, the one that orders memory.
+void warp_barrier(Warp& w, const Instruction&, Mask m) {
+  if (w.order() != nullptr) w.order()->meet(m, w.block().threads());
+}
 
 }  // namespace
 
@@ -220,7 +224,7 @@ void add_warp(OpcodeTable& table) {
   table["bar.warp"] = [](Decoder& d, Modifiers& mods) {
     if (!mods.take("sync")) d.fail("only .sync is supported");
     const Row members = d.source(d.operand(0), kU32);
-    emit_sync(d, nothing, members);
+    emit_sync(d, warp_barrier, members).category = Category::kBarrier;
   };
 }
 

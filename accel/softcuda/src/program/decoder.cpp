@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <limits>
 
+#include "../machine/special_registers.h"
 #include "control_flow.h"
 #include "lanes.h"
+#include "rows.h"
 
 namespace softcuda {
 
@@ -17,6 +19,14 @@ const char* category_name(Category category) {
                                       "special", "global",  "shared",  "local",   "const",
                                       "param",   "atomic",  "control", "barrier", "warp"};
   return names[static_cast<size_t>(category)];
+}
+
+Count& Count::operator+=(const Count& other) {
+  warps += other.warps, lanes += other.lanes;
+  global_requests += other.global_requests, sectors += other.sectors;
+  shared_requests += other.shared_requests, wavefronts += other.wavefronts;
+  ideal_wavefronts += other.ideal_wavefronts, divided += other.divided;
+  return *this;
 }
 
 // --- modifiers -----------------------------------------------------------------------------------
@@ -79,13 +89,17 @@ Handler resizing(int bits, bool is_signed, int to_bytes) {
   return resize<uint32_t, uint64_t>;  // the low part
 }
 
-int lane_bytes(const Type& type) { return type.bits * type.elements == 64 ? 8 : 4; }
+int lane_bytes(const Type& type) {
+  const int bits = type.bits * type.elements;
+  return bits == 128 ? 16 : bits == 64 ? 8 : 4;
+}
 
 const OpcodeTable& opcodes() {
   static const OpcodeTable table = [] {
     OpcodeTable t;
     add_integer(t), add_logic(t), add_float(t), add_convert(t);
-    add_memory(t), add_control(t), add_warp(t);
+    add_memory(t), add_atomic(t), add_address(t);
+    add_control(t), add_warp(t);
     return t;
   }();
   return table;
@@ -108,18 +122,15 @@ Decoder::Decoder(const ptx::Function& source, const Symbols& symbols, Function& 
 
 void Decoder::place_rows() {
   for (const ptx::Register& r : source_.registers) {
-    if (r.type.bits == 128) throw PtxError(source_.line, "registers of 128 bits are not supported");
     rows_.push_back(temporary(r.type.is_predicate() ? 0 : lane_bytes(r.type)));
   }
 }
 
 Row Decoder::temporary(int bytes) {
-  const uint32_t size = bytes == 0 ? 64 : static_cast<uint32_t>(bytes) * kLanes;
-  if (function_.frame_bytes > (uint32_t{1} << 28))
-    throw PtxError(source_.line, "too many registers");
-  const Row row = function_.frame_bytes;
-  function_.frame_bytes += size;
-  return row;
+  constexpr size_t kMostRows = size_t{1} << 21;
+  if (function_.rows.size() >= kMostRows) throw PtxError(source_.line, "too many registers");
+  function_.rows.push_back(static_cast<uint8_t>(bytes));
+  return static_cast<Row>(2 * (function_.rows.size() - 1));
 }
 
 void Decoder::place_variables() {
@@ -182,14 +193,16 @@ void Decoder::run() {
       Instruction& i =
           emit(resizing(p.sign_bits < 0 ? -p.sign_bits : p.sign_bits, p.sign_bits < 0, p.to_bytes),
                Category::kMove);
-      i.a = a, i.d = to;
+      i.a = a, i.d = to, i.is_auxiliary = true;
     }
     pending_.clear();
   }
   statement_ = &source_.body.back();
   resolve_branches();
-  find_joins(function_);
-  function_.counts.resize(function_.code.size());
+  const std::vector<BasicBlock> blocks = basic_blocks(function_.code);
+  find_joins(function_, blocks);
+  share_rows(function_, blocks, symbols_.watches_registers);
+  function_.sites.resize(function_.code.size());
 }
 
 void Decoder::resolve_branches() {
@@ -254,31 +267,14 @@ Row Decoder::constant(uint64_t bits, int bytes) {
 }
 
 Row Decoder::special(const std::string& name) {
-  static const std::vector<std::string> known = {"%tid",
-                                                 "%ntid",
-                                                 "%ctaid",
-                                                 "%nctaid",
-                                                 "%laneid",
-                                                 "%warpid",
-                                                 "%nwarpid",
-                                                 "%smid",
-                                                 "%nsmid",
-                                                 "%lanemask_eq",
-                                                 "%lanemask_lt",
-                                                 "%lanemask_le",
-                                                 "%lanemask_gt",
-                                                 "%lanemask_ge",
-                                                 "%dynamic_smem_size",
-                                                 "%total_smem_size",
-                                                 "%softcuda_local"};
-  const std::string base = name.substr(0, name.find('.'));
-  if (std::find(known.begin(), known.end(), base) == known.end())
-    fail("'" + name + "' is not supported");
   const auto found = specials_.find(name);
   if (found != specials_.end()) return found->second;
-  const Row row = temporary(base == "%softcuda_local" ? 8 : 4);
+  const SpecialValue value = special_value(name);
+  if (value == nullptr) fail("'" + name + "' is not supported");
+  const bool is_wide = name == kLocalBase;
+  const Row row = temporary(is_wide ? 8 : 4);
   specials_[name] = row;
-  function_.specials.push_back({name, row});
+  function_.specials.push_back({value, is_wide, row});
   return row;
 }
 
@@ -323,15 +319,17 @@ bool Decoder::address_of(const Operand& o, Space& space, uint64_t& address) {
 
 Row Decoder::source(const Operand& o, const Type& type) {
   const int bytes = lane_bytes(type);
+  if (bytes == 16 && o.kind != Operand::Kind::kRegister) fail("expected a register of 128 bits");
   switch (o.kind) {
     case Operand::Kind::kRegister: {
       const Type& held = register_type(o);
       if (o.negated || held.is_predicate()) fail("a predicate cannot stand here");
       const Row row = rows_[static_cast<size_t>(o.index)];
       if (lane_bytes(held) == bytes) return row;
+      if (held.bits == 128 || bytes == 16) fail("128 bits go into registers of 128 bits only");
       const Row brought = temporary(bytes);
       Instruction& i = emit(resizing(held.bits, type.is_signed(), bytes), Category::kMove);
-      i.a = row, i.d = brought;
+      i.a = row, i.d = brought, i.is_auxiliary = true;
       return brought;
     }
     case Operand::Kind::kSpecial: {
@@ -340,7 +338,7 @@ Row Decoder::source(const Operand& o, const Type& type) {
       if (bytes == 4) return row;
       const Row brought = temporary(8);
       Instruction& i = emit(resizing(32, false, 8), Category::kMove);
-      i.a = row, i.d = brought;
+      i.a = row, i.d = brought, i.is_auxiliary = true;
       return brought;
     }
     case Operand::Kind::kInteger: {
@@ -379,13 +377,14 @@ Row Decoder::source(const Operand& o, const Type& type) {
       uint64_t address = 0;
       if (!address_of(o, space, address)) fail("'" + o.name + "' is not known");
       if (space != Space::kLocal) return constant(address + o.value, bytes);
-      const Row base = special("%softcuda_local"), sum = temporary(8);
+      const Row base = special(kLocalBase), sum = temporary(8);
       Instruction& i = emit(add_constant, Category::kMove);
-      i.a = base, i.d = sum, i.immediate = static_cast<int64_t>(address + o.value);
+      i.a = base, i.d = sum, i.is_auxiliary = true;
+      i.immediate = static_cast<int64_t>(address + o.value);
       if (bytes == 8) return sum;
       const Row low = temporary(4);
       Instruction& j = emit(resizing(64, false, 4), Category::kMove);
-      j.a = sum, j.d = low;
+      j.a = sum, j.d = low, j.is_auxiliary = true;
       return low;
     }
     default:
@@ -400,6 +399,7 @@ Row Decoder::destination(const Operand& o, const Type& type) {
   const Row row = rows_[static_cast<size_t>(o.index)];
   const int from = lane_bytes(type), to = lane_bytes(held);
   if (from == to) return row;
+  if (from == 16 || to == 16) fail("128 bits go into registers of 128 bits only");
   const Row written = temporary(from);
   pending_.push_back({written, row, from, to, type.is_signed() ? -type.bits : type.bits});
   return written;

@@ -41,6 +41,7 @@ struct Symbols {
   std::map<std::string, bool> is_dynamic;
   std::map<std::string, const ptx::Function*> declarations;
   uint32_t dynamic_shared = 0;
+  bool watches_registers = false;  // for reads of what was never written
 };
 
 // Decodes one function.
@@ -108,6 +109,8 @@ void add_logic(OpcodeTable& table);
 void add_float(OpcodeTable& table);
 void add_convert(OpcodeTable& table);
 void add_memory(OpcodeTable& table);
+void add_atomic(OpcodeTable& table);
+void add_address(OpcodeTable& table);
 void add_control(OpcodeTable& table);
 void add_warp(OpcodeTable& table);
 

@@ -55,9 +55,18 @@ const char* category_name(Category category);
 
 // A row is one register for all lanes, or a number that is the same for all of them. Its name is
 // its place: bytes from the start of a frame, or of the function's constants where bit 0 is set.
+// While a function is decoded, a row of the frame is named by twice its number in Function::rows.
 using Row = uint32_t;
 constexpr Row kNoRow = ~Row{0};
 constexpr Row kConstantRow = 1;
+
+inline bool is_frame_row(Row row) { return (row & kConstantRow) == 0; }
+
+// How far the order of an access reaches: accesses that both reach each other do not race.
+enum class Scope : uint8_t { kWeak, kBlock, kCluster, kDevice };
+
+// What an access or a fence does to the order of others.
+enum class Order : uint8_t { kRelaxed, kAcquire, kRelease, kAcquireRelease };
 
 struct MemoryOperand {
   ptx::Space space = ptx::Space::kNone;  // kNone: generic
@@ -66,16 +75,31 @@ struct MemoryOperand {
   bool is_wide = true;  // the base is a 64-bit row
   bool is_store = false;
   bool is_atomic = false;
-  bool is_strong = false;     // volatile, relaxed or stronger: no data race
-  bool is_read_only = false;  // ld.global.nc
-  Row parts[8];               // rows of the elements
-  uint8_t part_bytes[8];      // width of a lane in each of them: 4 or 8
+  bool is_read_only = false;     // ld.global.nc
+  bool reaches_cluster = false;  // .shared::cluster: blocks of the cluster too
+  Scope scope = Scope::kWeak;    // of volatile, relaxed and stronger accesses
+  Order order = Order::kRelaxed;
+  uint8_t operation = 0;  // of an atomic
+  // Rows of the elements, and the width of a lane in each of them: 4, 8 or 16.
+  Row parts[8] = {kNoRow, kNoRow, kNoRow, kNoRow, kNoRow, kNoRow, kNoRow, kNoRow};
+  uint8_t part_bytes[8] = {};
+
+  uint32_t bytes() const { return uint32_t{element_bytes} * elements; }
 };
 
 struct BarrierOperand {
-  enum class Kind { kSync, kArrive, kReducePopc, kReduceAnd, kReduceOr, kCluster };
+  enum class Kind {
+    kSync,
+    kArrive,
+    kReducePopc,
+    kReduceAnd,
+    kReduceOr,
+    kClusterArrive,
+    kClusterWait,
+  };
   Kind kind = Kind::kSync;
   bool is_aligned = true;
+  bool is_relaxed = false;  // of a cluster: orders no memory
   Row id = kNoRow;
   Row count = kNoRow;      // kNoRow: all threads of the block
   Row predicate = kNoRow;  // of a reduction
@@ -91,12 +115,16 @@ struct CallOperand {
   std::vector<std::pair<uint32_t, uint32_t>> results;
 };
 
+// What Instruction::extra points to.
+enum class OperandKind : uint8_t { kNone, kMemory, kBarrier, kCall, kBranchTable };
+
 struct Instruction {
   Handler run = nullptr;
   Row d = kNoRow, e = kNoRow;  // results
   Row a = kNoRow, b = kNoRow, c = kNoRow, c2 = kNoRow;
   Row guard = kNoRow;
   Flow flow = Flow::kNext;
+  OperandKind operand = OperandKind::kNone;
   Category category = Category::kMove;
   bool guard_negated = false;
   bool is_auxiliary = false;  // belongs to another instruction of its statement; is not counted
@@ -104,7 +132,7 @@ struct Instruction {
   uint32_t target = 0;  // of a branch
   uint32_t join = 0;    // where the two ways of a branch meet again; kNoJoin: nowhere
   int64_t immediate = 0;
-  const void* extra = nullptr;  // a MemoryOperand, BarrierOperand, CallOperand or branch table
+  const void* extra = nullptr;  // as `operand` says
   int ptx_line = 0;
   ptx::SourceLocation source;
 };
@@ -120,11 +148,25 @@ struct Count {
   uint64_t wavefronts = 0;        // of shared memory: 1 a request without a conflict
   uint64_t ideal_wavefronts = 0;  // what they would be without conflicts
   uint64_t divided = 0;           // branches at which the lanes of a warp went apart
+
+  Count& operator+=(const Count& other);
 };
 
+struct Frame;
+
+// A special register that a function reads: its row is written when a frame is made.
+using SpecialValue = uint64_t (*)(const Warp&, const Frame&, int lane);
 struct SpecialRegister {
-  std::string name;
+  SpecialValue value;
+  bool is_wide;
   Row row;
+};
+
+// What an instruction has cost so far, and what it accessed last.
+struct Allocation;
+struct Site {
+  Count count;
+  const Allocation* last = nullptr;
 };
 
 struct Function {
@@ -132,10 +174,14 @@ struct Function {
   bool is_entry = false;
   std::vector<Instruction> code;
   std::vector<char> constants;  // rows
+  std::vector<uint8_t> rows;    // while it is decoded: bytes of a lane of every row, 0 a predicate
   uint32_t frame_bytes = 0;     // rows of a frame
   std::vector<SpecialRegister> specials;
   uint32_t param_bytes = 0;         // .param variables of the frame, a lane's worth
   uint32_t kernel_param_bytes = 0;  // of an entry: what a launch must bring
+  uint32_t kernel_param_room() const {
+    return static_cast<uint32_t>(round_up(kernel_param_bytes, 16));
+  }
   std::vector<std::pair<uint32_t, uint32_t>> parameters;  // place in the frame, bytes
   std::vector<std::pair<uint32_t, uint32_t>> results;
   uint32_t local_bytes = 0;                   // .local variables, a lane's worth
@@ -146,7 +192,14 @@ struct Function {
   int max_threads = 1024;
   int required_threads[3] = {0, 0, 0};
   int cluster[3] = {0, 0, 0};
-  std::vector<Count> counts;  // of every instruction, over all launches
+  std::vector<Site> sites;  // of every instruction, over all launches
+  bool makes_calls = false;
+  // It, or what it calls, may hear from other blocks, or does what all of them do in one order.
+  bool communicates = false;
+  // Rows that may be read before they are written, and the row of lanes that has their written
+  // ones.
+  std::vector<std::pair<Row, Row>> doubtful;
+  std::vector<bool> is_doubtful;  // of every instruction: it accesses one of them
 
   // Owners of what Instruction::extra points to.
   std::vector<std::unique_ptr<MemoryOperand>> memory_operands;

@@ -24,6 +24,7 @@ class Loader {
     program_->files = module_.files;
     symbols_.module = &module_;
     symbols_.program = program_.get();
+    symbols_.watches_registers = memory_.watches();
     place_variables();
     place_shared();
     make_functions();
@@ -31,10 +32,7 @@ class Loader {
     for (const ptx::Function& f : module_.functions) {
       if (!f.is_declaration) Decoder(f, symbols_, *program_->functions[f.name]).run();
     }
-    for (auto& entry : program_->functions) {
-      Function& f = *entry.second;
-      f.registers = estimate_registers(f);
-    }
+    find_calls();
     return std::move(program_);
   }
 
@@ -118,6 +116,20 @@ class Loader {
     }
   }
 
+  // What functions are said to do, their callers do too.
+  void find_calls() {
+    for (bool has_changed = true; has_changed;) {
+      has_changed = false;
+      for (auto& entry : program_->functions) {
+        Function& f = *entry.second;
+        for (const auto& call : f.call_operands) {
+          if (call->callee == nullptr || !call->callee->communicates || f.communicates) continue;
+          f.communicates = has_changed = true;
+        }
+      }
+    }
+  }
+
   void initialize_variables() {
     for (const Variable& v : module_.variables) {
       if (has_memory(v)) initialize(v, v.name);
@@ -150,12 +162,6 @@ class Loader {
       if (entry.second->name == symbol) return entry.first;
     }
     throw PtxError(1, "initial value '" + symbol + "' is not known");
-  }
-
-  // Without a report of ptxas: a plausible number for the residency, never used for correctness.
-  static int estimate_registers(const Function& f) {
-    return static_cast<int>(
-        std::min<uint32_t>(255, std::max<uint32_t>(16, f.frame_bytes / 128 / 4)));
   }
 
   const ptx::Module& module_;

@@ -1,0 +1,81 @@
+// What is asked of the device: the shape of a launch, what is looked for, and what comes of it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "../common.h"
+
+namespace softcuda {
+
+struct Function;
+struct Program;
+
+struct Dim {
+  uint32_t x = 1, y = 1, z = 1;
+  uint64_t product() const { return uint64_t{x} * y * z; }
+};
+
+// The element of a box with a number, x fastest.
+inline Dim place_in(const Dim& box, uint64_t number) {
+  return {static_cast<uint32_t>(number % box.x), static_cast<uint32_t>(number / box.x % box.y),
+          static_cast<uint32_t>(number / box.x / box.y)};
+}
+
+// How a warp that has diverged comes together again.
+enum class Schedule { kPostDominator, kLowestPc, kAdversarial };
+
+// What is looked for beside bounds and alignment, which always are.
+struct Checks {
+  bool use_after_free = true;  // off: addresses are given out again
+  bool uninitialised = false;
+  bool race = false;
+  bool barrier = true;
+  bool lanes = true;
+  bool deadlock = true;
+};
+
+struct Limits {
+  Checks checks;
+  int threads = 1;  // of the host, for blocks that do not communicate
+  Schedule schedule = Schedule::kPostDominator;
+  uint64_t seed = 0;
+  int multiprocessors = 4;
+  uint64_t quantum = 200'000;             // instructions of a block before the next has its turn
+  uint64_t patience = 200'000'000;        // instructions without a change in memory: a deadlock
+  uint32_t stack_bytes = 16 * 1024;       // local memory of a thread beside what the entry needs
+  uint32_t heap_bytes = 8 * 1024 * 1024;  // of malloc in kernels
+};
+
+struct Launch {
+  Function* entry = nullptr;
+  const Program* program = nullptr;
+  Dim grid, block, cluster;
+  bool is_explicit_cluster = false;
+  uint32_t dynamic_shared = 0;
+  std::vector<char> params;
+};
+
+// An error of the running kernel, thrown by handlers. The worker adds where it happened.
+struct Fault {
+  Status status;
+  std::string kind;  // "out-of-bounds write", "barrier divergence", ...
+  int lane;
+  std::string what;
+};
+
+// What a fault becomes: the report, and the code that the launch ends in.
+struct Report {
+  Status status = Status::kSuccess;
+  std::string kind, kernel, function, file, what;
+  int source_line = 0, ptx_line = 0;
+  Dim block, thread;
+  std::string text() const;
+};
+
+struct Instruction;
+
+// The source line of an instruction, "file:line", or its line of the PTX.
+std::string source_words(const Program& program, const Instruction& i);
+
+}  // namespace softcuda

@@ -1,0 +1,267 @@
+#include "race.h"
+
+#include <algorithm>
+
+namespace softcuda {
+namespace {
+
+using ptx::Space;
+
+constexpr uint64_t kOffsetMask = (uint64_t{1} << kRankShift) - 1;
+constexpr size_t kMostPublished = 64;
+
+// A read that every lane of a warp knows of: later writes that know this warp know it too.
+bool is_known(WarpOrder& order, Mask lanes, const RaceCell::Read& read) {
+  if (order.all_know(lanes, read.block, read.clock)) return true;
+  for (int l = 0; l < kLanes; ++l) {
+    if (!has_lane(lanes, l)) continue;
+    for (int k = 0; k < kLanes; ++k) {
+      const uint32_t thread = uint32_t{read.warp} * kLanes + static_cast<uint32_t>(k);
+      const bool is_own = read.block == order.block() && thread == order.thread(l);
+      if (has_lane(read.lanes, k) && !is_own && !order.knows(l, read.block, thread, read.clock))
+        return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+// --- cells ---------------------------------------------------------------------------------------
+
+RaceCell& RaceShadow::cell(uint64_t number) {
+  const uint64_t page = number >> kPageShift;
+  if (page >= pages_.size()) pages_.resize((bytes_ >> shift_ >> kPageShift) + 1);
+  if (pages_[page] == nullptr) pages_[page] = std::make_unique<Page>();
+  return pages_[page]->cells[number & ((1u << kPageShift) - 1)];
+}
+
+void RaceShadow::split_cells() {
+  const std::vector<std::unique_ptr<Page>> before = std::move(pages_);
+  pages_.clear();
+  const uint64_t parts = uint64_t{1} << shift_;
+  shift_ = 0;
+  for (uint64_t page = 0; page < before.size(); ++page) {
+    if (before[page] == nullptr) continue;
+    for (uint64_t k = 0; k < uint64_t{1} << kPageShift; ++k) {
+      const RaceCell& from = before[page]->cells[k];
+      for (uint64_t part = 0; part < parts; ++part) {
+        RaceCell& to = cell(((page << kPageShift) + k) * parts + part);
+        to.write = from.write, to.read = from.read;
+        if (from.more != nullptr)
+          to.more = std::make_unique<std::vector<RaceCell::Read>>(*from.more);
+      }
+    }
+  }
+}
+
+// --- accesses ------------------------------------------------------------------------------------
+
+RaceDetector::Place RaceDetector::place_of(Warp& warp, uint64_t address) {
+  if (address - kSharedWindow < kWindowBytes) {
+    const uint64_t at = address - kSharedWindow;
+    Block& block = *block_of_shared(warp.block(), at);
+    const uint64_t offset = at & kOffsetMask;
+    return {&block.race_shadow(), offset,
+            uint64_t{1} << 63 | block.number() << kRankShift | offset};
+  }
+  if (address - kLocalWindow < kWindowBytes) return {};
+  const Allocation* one = warp.site().last;
+  if (one == nullptr || !one->contains(address, 1)) one = grid_.memory().find(address);
+  auto& shadow = shadows_[one];
+  if (shadow == nullptr) shadow = std::make_unique<RaceShadow>(one->bytes);
+  return {shadow.get(), address - one->address, address};
+}
+
+void RaceDetector::access(Warp& warp, const Instruction& i, const MemoryOperand& op, Mask lanes,
+                          const Access& access) {
+  if (op.space == Space::kParam || op.space == Space::kConst || op.space == Space::kLocal) return;
+  const uint32_t bytes = op.bytes();
+  const bool is_one = access.shape == Access::Shape::kSame && !op.is_store;
+  const bool is_together = access.shape != Access::Shape::kScattered;
+  Place place;
+  uint64_t origin = 0;
+  for (Mask left = lanes; left != 0; left &= left - 1) {
+    const int l = lowest_lane(left);
+    const uint64_t address = generic_address(op.space, access.address[l]);
+    if (left == lanes || !is_together) {
+      place = place_of(warp, address);
+      origin = address;
+    }
+    if (place.shadow == nullptr) continue;
+    const Attempt attempt{warp, i, op, access, is_one ? lanes : Mask{1} << l, lanes, address};
+    place.shadow->refine(op.element_bytes);
+    const int shift = place.shadow->shift();
+    const uint64_t first = place.offset + (address - origin);
+    for (uint64_t cell = first >> shift; cell <= (first + bytes - 1) >> shift; ++cell) {
+      check(attempt, place.shadow->cell(cell));
+    }
+    if (op.scope != Scope::kWeak) synchronise(attempt, place.key + (address - origin));
+    if (is_one) break;
+  }
+}
+
+void RaceDetector::check(const Attempt& attempt, RaceCell& cell) {
+  if (cell.write.by != nullptr) check_write(attempt, cell.write);
+  if (!attempt.op.is_store) return note_read(attempt, cell);
+  if (cell.read.by != nullptr) check_read(attempt, cell.read);
+  if (cell.more != nullptr) {
+    for (const RaceCell::Read& read : *cell.more) check_read(attempt, read);
+    cell.more.reset();
+  }
+  const WarpOrder& order = *attempt.warp.order();
+  cell.read.by = nullptr;
+  cell.write = {&attempt.i, order.block(), order.clock(),
+                static_cast<uint16_t>(order.thread(lowest_lane(attempt.lanes))), attempt.op.scope};
+}
+
+void RaceDetector::check_write(const Attempt& attempt, const RaceCell::Write& write) {
+  if (attempt.op.is_read_only) {
+    report(attempt, lowest_lane(attempt.lanes), "ld.global.nc reads what this launch wrote: a",
+           *write.by, write.block, write.thread);
+  }
+  WarpOrder& order = *attempt.warp.order();
+  for (Mask left = attempt.lanes; left != 0; left &= left - 1) {
+    const int l = lowest_lane(left);
+    const bool is_own = write.block == order.block() && write.thread == order.thread(l);
+    if (is_own || order.knows(l, write.block, write.thread, write.clock)) continue;
+    if (reach_each_other(attempt.op.scope, write.scope, write.block, attempt.warp)) continue;
+    const bool is_same_instruction = write.by == &attempt.i && write.block == order.block() &&
+                                     write.clock == order.clock() &&
+                                     write.thread / kLanes == order.thread(l) / kLanes;
+    if (is_same_instruction && stores_the_same(attempt, l, write.thread % kLanes)) continue;
+    report(attempt, l, "races with a", *write.by, write.block, write.thread);
+  }
+}
+
+void RaceDetector::check_read(const Attempt& attempt, const RaceCell::Read& read) {
+  WarpOrder& order = *attempt.warp.order();
+  if (is_known(order, attempt.lanes, read)) return;
+  if (reach_each_other(attempt.op.scope, read.scope, read.block, attempt.warp)) return;
+  const int l = lowest_lane(attempt.lanes);
+  for (int k = 0; k < kLanes; ++k) {
+    const uint32_t thread = uint32_t{read.warp} * kLanes + static_cast<uint32_t>(k);
+    const bool is_own = read.block == order.block() && thread == order.thread(l);
+    if (has_lane(read.lanes, k) && !is_own && !order.knows(l, read.block, thread, read.clock))
+      report(attempt, l, "races with a", *read.by, read.block, thread);
+  }
+}
+
+void RaceDetector::note_read(const Attempt& attempt, RaceCell& cell) {
+  WarpOrder& order = *attempt.warp.order();
+  const RaceCell::Read now{&attempt.i,
+                           order.block(),
+                           order.clock(),
+                           attempt.lanes,
+                           static_cast<uint16_t>(attempt.warp.index()),
+                           attempt.op.scope};
+  const auto joins = [&](RaceCell::Read& read) {
+    const bool is_same = read.block == now.block && read.warp == now.warp &&
+                         read.clock == now.clock && read.scope == now.scope;
+    if (is_same) read.lanes |= now.lanes;
+    return is_same;
+  };
+  if (cell.read.by != nullptr && joins(cell.read)) return;
+  if (cell.read.by == nullptr || (cell.more == nullptr && is_known(order, now.lanes, cell.read))) {
+    cell.read = now;
+    return;
+  }
+  if (cell.more == nullptr) cell.more = std::make_unique<std::vector<RaceCell::Read>>();
+  if (std::any_of(cell.more->begin(), cell.more->end(), joins)) return;
+  const auto known = [&](const RaceCell::Read& read) { return is_known(order, now.lanes, read); };
+  cell.more->erase(std::remove_if(cell.more->begin(), cell.more->end(), known), cell.more->end());
+  if (known(cell.read)) {
+    cell.read = now;
+  } else {
+    cell.more->push_back(now);
+  }
+}
+
+// What strong accesses carry from thread to thread.
+void RaceDetector::synchronise(const Attempt& attempt, uint64_t key) {
+  WarpOrder& order = *attempt.warp.order();
+  const MemoryOperand& op = attempt.op;
+  const uint32_t threads = attempt.warp.block().threads();
+  const bool acquires = op.order == Order::kAcquire || op.order == Order::kAcquireRelease;
+  const bool releases = op.order == Order::kRelease || op.order == Order::kAcquireRelease;
+  for (Mask left = attempt.lanes; left != 0; left &= left - 1) {
+    const int l = lowest_lane(left);
+    WarpOrder::Lane& lane = order.lane(l);
+    if (!op.is_store || op.is_atomic) {
+      const auto found = published_.find(key);
+      if (found != published_.end()) {
+        std::vector<Published> heard;
+        for (const Published& p : found->second) {
+          if (!reach_each_other(op.scope, p.scope, p.moment.block, attempt.warp)) continue;
+          heard.push_back(p);
+          // Both reach each other; what the fence after this read may narrow is its own scope.
+          heard.back().scope = Scope::kDevice;
+        }
+        if (acquires)
+          order.acquire(l, heard, threads);
+        else
+          lane.received.insert(lane.received.end(), heard.begin(), heard.end());
+      }
+    }
+    if (!op.is_store) continue;
+    Published now = lane.released;
+    if (releases) now = {lane.known, order.moment(l), op.scope};
+    std::vector<Published>& at = published_[key];
+    if (!op.is_atomic) at.clear();
+    if (now.scope == Scope::kWeak) continue;
+    if (at.size() >= kMostPublished) at.erase(at.begin());
+    at.push_back(now);
+  }
+  if (releases && op.is_store) order.tick();
+}
+
+bool RaceDetector::reach_each_other(Scope one, Scope other, uint32_t block,
+                                    const Warp& warp) const {
+  const Scope least = std::min(one, other);
+  const uint64_t own = warp.block().number();
+  if (block == own) return least >= Scope::kBlock;
+  const auto& blocks = const_cast<Warp&>(warp).block().cluster().blocks();
+  const bool is_in_cluster = std::any_of(blocks.begin(), blocks.end(),
+                                         [block](const auto& b) { return b->number() == block; });
+  return least >= (is_in_cluster ? Scope::kCluster : Scope::kDevice);
+}
+
+// Lanes that store the same in one instruction do not harm each other.
+bool RaceDetector::stores_the_same(const Attempt& attempt, int lane, int other) const {
+  const MemoryOperand& op = attempt.op;
+  if (op.is_atomic || !has_lane(attempt.all, other) ||
+      attempt.access.address[lane] != attempt.access.address[other]) {
+    return false;
+  }
+  for (size_t k = 0; k < op.elements; ++k) {
+    const bool is_wide = op.part_bytes[k] == 8;
+    const Row row = op.parts[k];
+    const bool is_same =
+        is_wide ? attempt.warp.in<uint64_t>(row)[lane] == attempt.warp.in<uint64_t>(row)[other]
+                : attempt.warp.in<uint32_t>(row)[lane] == attempt.warp.in<uint32_t>(row)[other];
+    if (!is_same) return false;
+  }
+  return true;
+}
+
+void RaceDetector::report(const Attempt& attempt, int lane, const char* what,
+                          const Instruction& other, uint32_t block, uint32_t thread) const {
+  const Launch& launch = grid_.launch();
+  const auto triple = [](const Dim& d) {
+    return "(" + std::to_string(d.x) + "," + std::to_string(d.y) + "," + std::to_string(d.z) + ")";
+  };
+  const auto& other_op = *static_cast<const MemoryOperand*>(other.extra);
+  const bool is_shared = attempt.address - kSharedWindow < kWindowBytes;
+  const std::string where =
+      is_shared ? "shared memory at byte " +
+                      std::to_string((attempt.address - kSharedWindow) & kOffsetMask)
+                : "global memory that " + grid_.memory().describe(attempt.address);
+  throw Fault{Status::kLaunchFailed, "data race", lane,
+              std::string(access_name(attempt.op)) + " of " + std::to_string(attempt.op.bytes()) +
+                  " bytes in " + where + "\n  " + what + " " + access_name(other_op) + " at " +
+                  source_words(*launch.program, other) + " by thread " +
+                  triple(place_in(launch.block, thread)) + " of block " +
+                  triple(place_in(launch.grid, block))};
+}
+
+}  // namespace softcuda
