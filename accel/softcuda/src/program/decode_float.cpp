@@ -345,6 +345,7 @@ void decode_testp(Decoder& d, Modifiers& mods) {
   const Row a = d.source(d.operand(1), type);
   Instruction& i = d.emit(run, category_of(type));
   i.a = a, i.immediate = which, i.d = d.predicate_result(d.operand(0));
+  if (i.d == kNoRow) i.d = d.temporary(0);
 }
 
 }  // namespace

@@ -156,7 +156,7 @@ template <class T, bool has_addend>
 void multiply_wide(Warp& w, const Instruction& i, Mask m) {
   using W = typename Widened<T>::type;
   const In<T> a(w, i.a), b(w, i.b);
-  const In<W> c(w, has_addend ? i.c : i.d);
+  const In<W> c(w, has_addend ? i.c : i.a);  // not read without an addend
   each_lane<W>(w, i.d, m, [&](int l) {
     const W product = static_cast<W>(static_cast<W>(a[l]) * static_cast<W>(b[l]));
     return has_addend ? Add::apply<W>(product, c[l]) : product;

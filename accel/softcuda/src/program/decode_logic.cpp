@@ -64,13 +64,18 @@ Type unsigned_of(Type type) {
   return type;
 }
 
+// What is not wanted is written all the same, where nobody reads it.
+Row predicate_to_write(Decoder& d, const Operand& operand) {
+  return operand.kind == Operand::Kind::kSink ? d.temporary(0) : d.predicate_result(operand);
+}
+
 template <class Op>
 void decode_bits(Decoder& d, Modifiers& mods) {
   const Type type = mods.take_type();
   if (type.is_predicate()) {
     const Row a = d.predicate(d.operand(1)), b = d.predicate(d.operand(2));
     Instruction& i = d.emit(binary_predicate<Op>, Category::kInteger);
-    i.a = a, i.b = b, i.d = d.predicate_result(d.operand(0));
+    i.a = a, i.b = b, i.d = predicate_to_write(d, d.operand(0));
     return;
   }
   const Handler run = for_integer(unsigned_of(type),
@@ -87,7 +92,7 @@ void decode_not(Decoder& d, Modifiers& mods) {
   if (type.is_predicate()) {
     const Row a = d.predicate(d.operand(1));
     Instruction& i = d.emit(unary_predicate<Op>, Category::kInteger);
-    i.a = a, i.d = d.predicate_result(d.operand(0));
+    i.a = a, i.d = predicate_to_write(d, d.operand(0));
     return;
   }
   const Handler run = for_integer(unsigned_of(type),
@@ -360,7 +365,7 @@ void decode_set(Decoder& d, Modifiers& mods) {
   i.a = a, i.b = b, i.d = p;
   Instruction& j = d.emit(result.is_float() ? set_from_predicate<true> : set_from_predicate<false>,
                           Category::kInteger);
-  j.a = p, j.d = d.destination(d.operand(0), result);
+  j.a = p, j.is_auxiliary = true, j.d = d.destination(d.operand(0), result);
 }
 
 template <class T>
@@ -416,10 +421,21 @@ void pack(Warp& w, const Instruction& i, Mask m) {
   });
 }
 
+// Two neighbours of the parts.
 template <class W, class N>
 void unpack(Warp& w, const Instruction& i, Mask m) {
+  constexpr int kShift = 8 * sizeof(N);
   const In<W> a(w, i.a);
-  each_lane<N>(w, i.d, m, [&](int l) { return static_cast<N>(a[l] >> i.immediate); });
+  const auto part = [&](int l, int64_t shift) { return static_cast<N>(a[l] >> shift); };
+  if (i.e == kNoRow) return each_lane<N>(w, i.d, m, [&](int l) { return part(l, i.immediate); });
+  if (i.d == kNoRow)
+    return each_lane<N>(w, i.e, m, [&](int l) { return part(l, i.immediate + kShift); });
+  // A result may lie where the operand does: all is read before anything is written.
+  W whole[kLanes];
+  for (int l = 0; l < kLanes; ++l) whole[l] = a[l];
+  each_lane<N>(w, i.d, m, [&](int l) { return static_cast<N>(whole[l] >> i.immediate); });
+  each_lane<N>(w, i.e, m,
+               [&](int l) { return static_cast<N>(whole[l] >> (i.immediate + kShift)); });
 }
 
 Type bits_type(int bits) { return ptx::type_named("b" + std::to_string(bits)); }
@@ -451,24 +467,29 @@ void decode_unpack(Decoder& d, const Type& type) {
   if (type.bits == 32 && bits == 8) run = unpack<uint32_t, uint8_t>;
   if (type.bits == 16 && bits == 8) run = unpack<uint16_t, uint8_t>;
   if (run == nullptr) d.fail("this unpacking is not supported");
-  // A part may be written to the register that is read: read it all first.
-  const Row whole = d.temporary(type.bits == 64 ? 8 : 4);
   const Row source = d.source(d.operand(1), type);
-  Instruction& copy =
-      d.emit(type.bits == 64 ? unary<Copy, uint64_t> : unary<Copy, uint32_t>, Category::kMove);
-  copy.a = source, copy.d = whole;
-  for (size_t k = 0; k < parts.size(); ++k) {
-    if (parts[k].kind == Operand::Kind::kSink) continue;
+  const bool is_last_read = parts.size() == 2;
+  const auto result = [&](const Operand& part) {
+    if (part.kind == Operand::Kind::kSink) return kNoRow;
+    const Row row = d.destination(part, bits_type(bits));
+    if (row == source && !is_last_read) d.fail("a part cannot be the register that is read");
+    return row;
+  };
+  for (size_t k = 0; k < parts.size(); k += 2) {
     Instruction& i = d.emit(run, Category::kMove);
-    i.a = whole, i.immediate = static_cast<int64_t>(k) * bits,
-    i.d = d.destination(parts[k], bits_type(bits));
+    i.a = source, i.immediate = static_cast<int64_t>(k) * bits, i.is_auxiliary = k != 0;
+    i.d = result(parts[k]), i.e = result(parts[k + 1]);
+    if (i.d == kNoRow && i.e == kNoRow) i.d = d.temporary(4);
   }
 }
 
+constexpr int64_t kTimer = 1, kHighHalf = 2;
+
 template <class T>
 void read_clock(Warp& w, const Instruction& i, Mask m) {
-  const uint64_t now = clock_now(w, i.immediate != 0);
-  each_lane<T>(w, i.d, m, [&](int) { return static_cast<T>(now >> i.c2); });
+  const uint64_t now = clock_now(w, (i.immediate & kTimer) != 0);
+  const int shift = (i.immediate & kHighHalf) != 0 ? 32 : 0;
+  each_lane<T>(w, i.d, m, [&](int) { return static_cast<T>(now >> shift); });
 }
 
 void decode_mov(Decoder& d, Modifiers& mods) {
@@ -477,7 +498,7 @@ void decode_mov(Decoder& d, Modifiers& mods) {
   if (type.is_predicate()) {
     const Row a = d.predicate(from);
     Instruction& i = d.emit(unary_predicate<Copy>, Category::kMove);
-    i.a = a, i.d = d.predicate_result(d.operand(0));
+    i.a = a, i.d = predicate_to_write(d, d.operand(0));
     return;
   }
   if (type.bits == 128) d.fail(".b128 is not supported here");
@@ -489,7 +510,8 @@ void decode_mov(Decoder& d, Modifiers& mods) {
       const bool is_high = from.name == "%clock_hi" || from.name == "%globaltimer_hi";
       Instruction& i =
           d.emit(type.bits == 64 ? read_clock<uint64_t> : read_clock<uint32_t>, Category::kMove);
-      i.immediate = is_timer, i.c2 = is_high ? 32 : 0, i.d = d.destination(d.operand(0), type);
+      i.immediate = (is_timer ? kTimer : 0) | (is_high ? kHighHalf : 0);
+      i.d = d.destination(d.operand(0), type);
       return;
     }
   }
