@@ -30,7 +30,7 @@ SANITIZERS = ("address", "undefined", "thread")
 
 _FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off")
 _OPTIMIZED = ("-O3",)
-_SANITIZED = ("-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
+_SANITIZED = ("-O1", "-g1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
 _STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror")
 # mul and add must not be fused, and these two set the rounding mode.
 _ROUNDING = ("decode_float.cpp", "decode_convert.cpp")
