@@ -62,6 +62,7 @@ Settings Settings::from_environment() {
   s.limits.multiprocessors = static_cast<int>(number("SOFTCUDA_MULTIPROCESSORS", 4, 1, 256));
   s.memory_bytes = number("SOFTCUDA_MEMORY_MB", 4096, 16, 1 << 20) << 20;
   s.limits.patience = number("SOFTCUDA_PATIENCE", 200'000'000, 1'000'000, UINT64_MAX / 4);
+  s.limits.budget = number("SOFTCUDA_BUDGET", UINT64_MAX, 1, UINT64_MAX / 4);
   s.limits.threads = static_cast<int>(number("SOFTCUDA_THREADS", 1, 1, 64));
   const char* checks = std::getenv("SOFTCUDA_CHECK");
   if (checks != nullptr) s.limits.checks = checks_of(checks);
@@ -82,6 +83,7 @@ Settings Settings::from_environment() {
                    "SOFTCUDA_SCHEDULE has value '" + name +
                        "', expected post-dominator, lowest-pc or adversarial");
   }
+  s.limits.quantum = std::min(s.limits.quantum, s.limits.budget);
   const char* profile = std::getenv("SOFTCUDA_PROFILE");
   if (profile != nullptr) s.profile = profile;
   return s;

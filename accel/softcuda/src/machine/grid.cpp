@@ -171,7 +171,7 @@ bool Worker::run_one(Resident& one) {
 }
 
 void Worker::run() {
-  uint64_t idle = 0, next = grid_.take_cluster();
+  uint64_t idle = 0, spent = 0, next = grid_.take_cluster();
   const auto is_more = [&] { return next < grid_.clusters(); };
   while (is_more() || !running_.empty()) {
     // A cluster is made when its turn comes: where none waits for another, one at a time is there.
@@ -184,6 +184,12 @@ void Worker::run() {
     progress_ = false;
     if (!run_one(one)) return;
     const bool is_done = one.cluster->is_done();
+    spent += is_done ? 0 : grid_.limits().quantum;
+    if (spent >= grid_.limits().budget) {
+      const Fault fault{Status::kLaunchTimeout, "budget exhausted", 0,
+                        "more than " + std::to_string(spent) + " instructions were executed"};
+      return grid_.fail(one.number, report(fault, *one.cluster));
+    }
     idle = progress_ || is_done ? 0 : idle + grid_.limits().quantum;
     if (!is_done) running_.push_back(std::move(one));
     const bool all_are_here = !is_more() || running_.size() == resident_;

@@ -43,6 +43,7 @@ struct Limits {
   int multiprocessors = 4;
   uint64_t quantum = 200'000;             // instructions of a block before the next has its turn
   uint64_t patience = 200'000'000;        // instructions without a change in memory: a deadlock
+  uint64_t budget = UINT64_MAX;           // instructions of a worker, in whole quanta
   uint32_t stack_bytes = 16 * 1024;       // local memory of a thread beside what the entry needs
   uint32_t heap_bytes = 8 * 1024 * 1024;  // of malloc in kernels
 };
