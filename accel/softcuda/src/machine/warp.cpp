@@ -81,8 +81,7 @@ Ref<Frame> Warp::new_frame(const Function& function, Ref<Frame> parent) {
   frame->storage.resize(function.frame_bytes + kAlign, kPoison);
   const uint64_t start = reinterpret_cast<uint64_t>(frame->storage.data());
   frame->rows = frame->storage.data() + (round_up(start, kAlign) - start);
-  // A kernel that makes no calls has no .param variables but its own, the same for all lanes.
-  const bool is_common = function.is_entry && function.param_bytes == function.kernel_param_room();
+  const bool is_common = function.has_common_params;
   frame->params_of_lane = is_common ? 0 : function.param_bytes;
   frame->params.assign(size_t{function.param_bytes} * (is_common ? 1 : kLanes), kPoison);
   for (const SpecialRegister& special : function.specials) {

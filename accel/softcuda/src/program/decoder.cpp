@@ -149,6 +149,10 @@ void Decoder::place_variables() {
     offsets_.push_back(static_cast<uint32_t>(*cursor));
     *cursor += v.bytes;
   }
+  const auto is_param = [](const ptx::Variable& v) { return v.space == Space::kParam; };
+  const auto params = std::count_if(source_.variables.begin(), source_.variables.end(), is_param);
+  function_.has_common_params =
+      source_.is_entry && static_cast<size_t>(params) == source_.parameters.size();
   function_.param_bytes = static_cast<uint32_t>(round_up(param, 16));
   function_.local_bytes = static_cast<uint32_t>(round_up(local, 16));
   const auto place = [this](int index) {

@@ -179,9 +179,7 @@ struct Function {
   std::vector<SpecialRegister> specials;
   uint32_t param_bytes = 0;         // .param variables of the frame, a lane's worth
   uint32_t kernel_param_bytes = 0;  // of an entry: what a launch must bring
-  uint32_t kernel_param_room() const {
-    return static_cast<uint32_t>(round_up(kernel_param_bytes, 16));
-  }
+  bool has_common_params = false;   // of an entry: no others than those, the same for all lanes
   std::vector<std::pair<uint32_t, uint32_t>> parameters;  // place in the frame, bytes
   std::vector<std::pair<uint32_t, uint32_t>> results;
   uint32_t local_bytes = 0;                   // .local variables, a lane's worth
