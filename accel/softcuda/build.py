@@ -5,6 +5,7 @@ Imported by ``setup.py`` too, before anything is installed: nothing but the stan
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -66,12 +67,14 @@ class Recipe(NamedTuple):
         if not sys.platform.startswith("linux"):
             raise BuildError(f"softcuda runs on Linux only, this is {sys.platform}")
         compiler = find_compiler()
-        asked = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+        version = _version(compiler)
+        if sanitize and "clang" in version:
+            raise BuildError("sanitizers are built with g++: Python can load its libraries of them")
         level = _level_of_this_machine()
         flags = [*_FLAGS, *((f"-march={level}",) if level else ())]
         flags += [*_SANITIZED, f"-fsanitize={','.join(sanitize)}"] if sanitize else _OPTIMIZED
         flags += _STRICT if strict else ()
-        return cls(compiler, asked.stdout.partition("\n")[0], tuple(flags))
+        return cls(compiler, version, tuple(flags))
 
     def key(self) -> str:
         """A name for what comes out: of the sources, the compiler and the flags."""
@@ -240,6 +243,33 @@ def is_usable(path: Path) -> bool:
     return (march[0] if march else _BASELINE) in (_BASELINE, _level_of_this_machine())
 
 
+def runtimes(path: Path) -> tuple[str, ...]:
+    """The libraries that a process must load before this one, for the sanitizers in it.
+
+    Parameters
+    ----------
+    path : Path
+        Of a library that :func:`library` returned.
+
+    Returns
+    -------
+    tuple of str
+        For ``LD_PRELOAD``; empty where the library has no sanitizers.
+    """
+    record = json.loads(path.with_name(RECORD).read_text(encoding="utf-8"))
+    flag = next((f for f in record["flags"] if f.startswith("-fsanitize=")), "")
+    wanted = {"address": "libasan.so", "undefined": "libubsan.so", "thread": "libtsan.so"}
+    chosen = [wanted[name] for name in flag.partition("=")[2].split(",") if name]
+    # The address sanitizer wraps throw, and looks for it when it starts.
+    names = [*chosen, "libstdc++.so.6"] if chosen else []
+    found = []
+    for name in names:
+        command = [record["compiler"], f"-print-file-name={name}"]
+        found.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return tuple(name.strip() for name in found)
+
+
+@functools.cache
 def sources_digest() -> str:
     """Of the text of every source: what changes when the library would."""
     digest = hashlib.sha256()
@@ -250,6 +280,14 @@ def sources_digest() -> str:
     return digest.hexdigest()
 
 
+@functools.cache
+def _version(compiler: str) -> str:
+    """The first line of what a compiler says of itself."""
+    asked = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    return asked.stdout.partition("\n")[0]
+
+
+@functools.cache
 def _level_of_this_machine() -> str:
     """For ``-march``: AVX2 and FMA where the processor has them, which is twice as fast."""
     if platform.machine() not in ("x86_64", "AMD64"):

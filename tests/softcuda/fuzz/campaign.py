@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import faulthandler
 import json
 import mmap
 import os
+import signal
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -109,15 +110,20 @@ class Target:
         self._device.reset()
 
 
+@cache
+def pool_of(sample: Sample) -> list[str]:
+    """The words of a sample, to take some from."""
+    return words(sample.data.decode())
+
+
 def make(rng: Random, all_samples: list[Sample], kind: str) -> tuple[Sample, bytes]:
     """A sample, and its damaged bytes."""
     wanted = [one for one in all_samples if one.is_text == (kind == "ptx")]
     # Small ones more often: a second is better spent on many.
     sample = rng.choices(wanted, [1 / (len(one.data) + 3000) for one in wanted])[0]
-    other = rng.choice([one for one in all_samples if one.is_text])
-    pool = words(other.data.decode())
+    pool = pool_of(rng.choice([one for one in all_samples if one.is_text]))
     if sample.is_text:
-        return sample, damage_text(rng, sample.data.decode(), pool) + b"\0"
+        return sample, damage_text(rng, pool_of(sample), pool) + b"\0"
     return sample, damage_elf(rng, sample.data, pool)
 
 
@@ -139,7 +145,7 @@ def main() -> int:
     marker = os.open(args.at, os.O_WRONLY | os.O_CREAT)
     for k in inputs:
         os.pwrite(marker, b"%20d" % k, 0)
-        faulthandler.dump_traceback_later(LIMIT, exit=True)
+        signal.setitimer(signal.ITIMER_REAL, LIMIT)  # whose signal ends the process
         sample, image = make(Random(f"{args.seed}/{k}"), all_samples, args.kind)
         if args.save is not None:
             args.save.write_bytes(image)
@@ -155,7 +161,7 @@ def main() -> int:
             if status and status not in ENDS:
                 bad.append((k, sample.name, f"run {status}"))
         target.forget(module)
-    faulthandler.cancel_dump_traceback_later()
+    signal.setitimer(signal.ITIMER_REAL, 0)
     print(json.dumps({"outcomes": dict(sorted(outcomes.items())), "bad": bad[:20]}))  # noqa: T201
     return 1 if bad else 0
 

@@ -172,14 +172,14 @@ def damage_bytes(rng: Random, data: bytearray, first: int, last: int) -> None:
         data[place : place + length] = bytes([value]) * len(data[place : place + length])
 
 
-def damage_text(rng: Random, text: str, others: Words) -> bytes:
+def damage_text(rng: Random, text: Words, others: Words) -> bytes:
     """A few kinds of damage, one after the other; seldom of its bytes only."""
     if rng.random() < 0.1:
-        data = bytearray(text.encode())
+        data = bytearray("".join(text).encode())
         for _ in range(rng.randint(1, 4)):
             damage_bytes(rng, data, 0, len(data))
         return bytes(data)
-    cut = words(text)
+    cut = text.copy()
     for _ in range(rng.choice((1, 1, 1, 1, 2, 2, 3, 6))):
         rng.choice(OF_WORDS)(rng, cut, others)
         if not cut:
@@ -232,7 +232,8 @@ def _damage_ptx(
     for at, first, last in headers:
         text = bytes(made[first:last])
         if b".version" in text[:200] and at + 40 <= len(made):
-            damaged = damage_text(rng, text.replace(b"\0", b"\n").decode("latin-1"), others)
+            lines = text.replace(b"\0", b"\n").decode("latin-1")
+            damaged = damage_text(rng, words(lines), others)
             struct.pack_into("<QQ", made, at + 24, len(made), len(damaged))
             made += damaged.replace(b"\n", b"\0")
             return
