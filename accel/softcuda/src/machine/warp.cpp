@@ -487,7 +487,7 @@ void Warp::cluster_barrier(const BarrierOperand& operand, Mask lanes) {
   const bool arrives = operand.kind == BarrierOperand::Kind::kClusterArrive;
   const Mask wrong = arrives ? lanes & cluster_arrived_ : lanes & ~cluster_arrived_;
   if (wrong != 0) {
-    throw Fault{Status::kLaunchFailed, "bad barrier", lowest_lane(wrong),
+    throw Fault{Status::kIllegalInstruction, "bad barrier", lowest_lane(wrong),
                 arrives ? "a thread arrives twice at the cluster's barrier without a wait"
                         : "a thread waits at the cluster's barrier without having arrived"};
   }
