@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <map>
 #include <memory>
+#include <string>
 
 #include "../image/image.h"
 
@@ -20,18 +20,25 @@ std::string printable(std::string text) {
 
 // In a cubin the PTX has lost its .loc lines: give every statement the one that the cubin knows.
 void name_source_lines(ptx::Module& module, const SourceLines& lines) {
-  std::map<std::string, int> numbers;
-  module.files.clear();
+  module.sources = lines.sources;
   for (ptx::Function& f : module.functions) {
     for (ptx::Statement& s : f.body) {
-      const auto found = lines.find(s.line);
-      if (found == lines.end()) continue;
-      const auto number =
-          numbers.emplace(found->second.first, static_cast<int>(numbers.size()) + 1);
-      module.files[number.first->second] = found->second.first;
-      s.source = {number.first->second, found->second.second};
+      const auto found = lines.frames.find(s.line);
+      s.source = module.sources.location(found == lines.frames.end() ? 0 : found->second);
     }
   }
+}
+
+// As a GPU's driver does, which compiles PTX for its device: not for an older one than was asked.
+void check_target(const ptx::Module& module, bool is_machine_code, int device) {
+  if (module.target.ptx_runs_on(device)) return;
+  const PtxError error(module.target_line,
+                       "the target is " + module.target.name() +
+                           ", and the device has compute capability " +
+                           std::to_string(device / 10) + "." + std::to_string(device % 10) +
+                           ": compile for it, or set SOFTCUDA_COMPUTE_CAPABILITY");
+  if (is_machine_code) throw ApiError(Status::kNoBinaryForGpu, error.what());
+  throw error;
 }
 
 }  // namespace
@@ -54,10 +61,12 @@ void Log::put(int buffer_option, int size_option, const std::string& text) const
 ModuleHandle* load(Driver& driver, const char* data, size_t size, const Log& log) {
   Context& context = driver.current();
   try {
-    const Image image = read_image(data, size);
+    const int device = driver.settings.compute_major * 10 + driver.settings.compute_minor;
+    const Image image = read_image(data, size, device);
     auto module = std::make_unique<ModuleHandle>();
     ptx::Module parsed = ptx::parse(image.ptx);
-    if (!image.lines.empty()) name_source_lines(parsed, image.lines);
+    check_target(parsed, image.is_machine_code, device);
+    if (!image.lines.frames.empty()) name_source_lines(parsed, image.lines);
     module->program = load_program(parsed, *driver.memory);
     for (auto& entry : module->program->functions) {
       const auto found = image.registers.find(entry.first);

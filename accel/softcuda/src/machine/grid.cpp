@@ -164,7 +164,9 @@ std::string Report::text() const {
   const auto triple = [](const Dim& d) {
     return "(" + std::to_string(d.x) + "," + std::to_string(d.y) + "," + std::to_string(d.z) + ")";
   };
-  out += " by thread " + triple(thread) + " of block " + triple(block) + "\n  " + what + "\n";
+  out += " by thread " + triple(thread) + " of block " + triple(block);
+  if (!inlined.empty()) out += "\n  in " + inlined;
+  out += "\n  " + what + "\n";
   return out;
 }
 

@@ -165,7 +165,7 @@ struct Program {
   std::map<uint64_t, const Function*> function_addresses;
   std::map<std::string, std::pair<uint64_t, uint64_t>> variables;  // address and bytes
   std::map<std::string, uint32_t> shared_variables;                // module scope: offsets
-  std::map<int, std::string> files;
+  ptx::SourceMap sources;
 };
 
 // Decode a module and give its variables memory. Throws PtxError or ApiError.

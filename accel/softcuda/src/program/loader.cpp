@@ -20,8 +20,8 @@ class Loader {
 
   std::unique_ptr<Program> run() {
     program_->version = module_.version;
-    program_->target = module_.target;
-    program_->files = module_.files;
+    program_->target = module_.target.number;
+    program_->sources = module_.sources;
     symbols_.module = &module_;
     symbols_.program = program_.get();
     place_variables();
