@@ -183,4 +183,27 @@ SourceLines join_lines(const Bytes& source, const Bytes& ptx) {
   return result;
 }
 
+// Where a .loc line was, a blank one is left: what stands on lines that follow one another has one
+// place. So what ptxas has dropped or merged takes it from its neighbours, where it has one.
+void name_source_lines(ptx::Module& module, const SourceLines& lines) {
+  module.sources = lines.sources;
+  const auto known = [&](const ptx::Statement& s) {
+    const auto found = lines.frames.find(s.line);
+    return found == lines.frames.end() ? 0 : found->second;
+  };
+  for (ptx::Function& f : module.functions) {
+    for (auto group = f.body.begin(), end = group; group != f.body.end(); group = end) {
+      int frame = 0;
+      for (int line = group->line; end != f.body.end() && end->line <= line + 1; ++end) {
+        line = end->line;
+        if (frame == 0) frame = known(*end);
+      }
+      for (; group != end; ++group) {
+        if (known(*group) != 0) frame = known(*group);
+        group->source = module.sources.location(frame);
+      }
+    }
+  }
+}
+
 }  // namespace softcuda

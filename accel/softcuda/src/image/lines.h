@@ -3,7 +3,7 @@
 
 #include <map>
 
-#include "../ptx/source_frames.h"
+#include "../ptx/ast.h"
 #include "bytes.h"
 
 namespace softcuda {
@@ -18,5 +18,8 @@ struct SourceLines {
 //
 // Throws ApiError kInvalidImage for what is no line program.
 SourceLines join_lines(const Bytes& source, const Bytes& ptx);
+
+// In a cubin the PTX has lost its .loc lines: give every statement the line that the cubin knows.
+void name_source_lines(ptx::Module& module, const SourceLines& lines);
 
 }  // namespace softcuda

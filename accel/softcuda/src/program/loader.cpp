@@ -18,7 +18,19 @@ class Loader {
   Loader(const ptx::Module& module, DeviceMemory& memory)
       : module_(module), memory_(memory), program_(std::make_unique<Program>()) {}
 
+  // What was allocated goes where the rest of the module cannot be loaded.
   std::unique_ptr<Program> run() {
+    try {
+      load();
+    } catch (...) {
+      for (const auto& variable : program_->variables) memory_.release(variable.second.first);
+      throw;
+    }
+    return std::move(program_);
+  }
+
+ private:
+  void load() {
     program_->version = module_.version;
     program_->target = module_.target.number;
     program_->sources = module_.sources;
@@ -35,10 +47,8 @@ class Loader {
       Function& f = *entry.second;
       f.registers = estimate_registers(f);
     }
-    return std::move(program_);
   }
 
- private:
   static bool has_memory(const Variable& v) {
     return (v.space == Space::kGlobal || v.space == Space::kConst) && !v.is_extern;
   }
