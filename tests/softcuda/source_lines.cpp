@@ -1,5 +1,5 @@
-// Prints, for each instruction of PTX text or of a cubin's, the line of the PTX, the opcode, and the
-// source line and inlining that softcuda names: one instruction a line, separated by tabs.
+// Prints, for each instruction of PTX text or of a cubin's, the line of the PTX, the opcode, and
+// the source line and inlining that softcuda names: one instruction a line, separated by tabs.
 #include <fstream>
 #include <iostream>
 #include <sstream>
@@ -14,7 +14,9 @@ int main(int, char** arguments) {
   std::stringstream text;
   text << file.rdbuf();
   const std::string image = text.str();
-  const bool is_cubin = image.compare(0, 4, "\x7f" "ELF") == 0;
+  const bool is_cubin = image.compare(0, 4,
+                                      "\x7f"
+                                      "ELF") == 0;
   Cubin cubin;
   if (is_cubin) cubin = read_cubin(Bytes(image.data(), image.size()));
   ptx::Module module = ptx::parse(is_cubin ? cubin.ptx : image);

@@ -79,6 +79,8 @@ Cubin read_cubin(const Bytes& elf) {
       const Bytes text = elf.part(s.offset, s.size);
       cubin.ptx.assign(text.data(), text.size());
       std::replace(cubin.ptx.begin(), cubin.ptx.end(), '\0', '\n');
+    } else if (s.name.rfind(".nv_debug_ptx_txt.", 0) == 0) {
+      cubin.is_relocatable = true;
     } else if (s.name == ".debug_line") {
       source_lines = elf.part(s.offset, s.size);
     } else if (s.name == ".nv_debug_line_sass") {

@@ -12,6 +12,7 @@ namespace softcuda {
 struct Cubin {
   int architecture = 0;                  // 86 for sm_86
   std::string ptx;                       // empty: it was compiled without -lineinfo
+  bool is_relocatable = false;           // with -rdc=true, linked or not: several PTX texts
   std::map<std::string, int> registers;  // by kernel: 32-bit ones a thread
   SourceLines lines;
 };

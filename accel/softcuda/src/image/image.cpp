@@ -34,6 +34,10 @@ Image read_one_cubin(const Bytes& elf, int device) {
                    "this cubin is for " + architecture.name() + ", and " + device_name(device) +
                        ": compile for it, or set SOFTCUDA_COMPUTE_CAPABILITY");
   }
+  if (cubin.is_relocatable) {
+    throw ApiError(Status::kNoBinaryForGpu,
+                   "this cubin was compiled with -rdc=true: code that is linked is not supported");
+  }
   if (cubin.ptx.empty()) {
     throw ApiError(Status::kNoBinaryForGpu, "this cubin carries no PTX: " + kCompileWithPtx);
   }
