@@ -84,6 +84,12 @@ Settings Settings::from_environment() {
   }
   const char* profile = std::getenv("SOFTCUDA_PROFILE");
   if (profile != nullptr) s.profile = profile;
+  const char* ptxas = std::getenv("SOFTCUDA_PTXAS");
+  if (ptxas != nullptr) s.ptxas = ptxas;
+  if (!s.ptxas.empty() && access(ptxas, X_OK) != 0) {
+    throw ApiError(Status::kNotPermitted,
+                   "SOFTCUDA_PTXAS has value '" + s.ptxas + "', expected the path of ptxas");
+  }
   return s;
 }
 

@@ -113,9 +113,10 @@ void Warp::locate(int index, Report& report, int lane) const {
   report.function = split.frame->function->name;
   report.ptx_line = i.ptx_line;
   report.source_line = i.source.line;
-  const auto& files = block_.grid().launch().program->files;
-  const auto file = files.find(i.source.file);
-  if (file != files.end()) report.file = file->second;
+  const ptx::SourceMap& sources = block_.grid().launch().program->sources;
+  const auto file = sources.files.find(i.source.file);
+  if (file != sources.files.end()) report.file = file->second;
+  report.inlined = sources.inlining(i.source.frame);
   report.thread = thread_of(lane);
 }
 
