@@ -4,6 +4,7 @@ Every native part is optional: where its compiler is missing or fails, the wheel
 it, and ``refrnn_accel/_build.json`` keeps the command and the first error line for ``refrnn info``.
 """
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -11,12 +12,39 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
+
+class Library(Extension):
+    """A shared library that no Python imports: a script of its own says how it is made."""
+
+    def __init__(self, name, file, script):
+        super().__init__(name, [])
+        self.file, self.script = file, script
+
+    def build(self, target):
+        """Build it to this file; None: where the script keeps what was built."""
+        spec = importlib.util.spec_from_file_location("library_script", self.script)
+        script = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(script)
+        try:
+            if target is None:
+                script.library()
+            elif not script.is_usable(target):
+                script.Recipe.of_this_machine().build(target)
+        except script.BuildError as error:
+            if target is not None:
+                target.unlink(missing_ok=True)  # an older build's
+            raise CompileError(error.reason, error.command) from error
+
+
 # Optional parts, one Extension each, named as they are imported ("refrnn_accel.cpu._kernels").
-NATIVE_PARTS: list[Extension] = []
+NATIVE_PARTS: list[Extension] = [
+    Library("refrnn_accel.softcuda.lib.libcuda", "libcuda.so.1", "accel/softcuda/build.py"),
+]
 
 
 def first_error_line(log):
@@ -32,6 +60,7 @@ class build_optional(build_ext):
     def run(self):
         """Build every part and leave the record, also where there is no part to build."""
         self.record = {}
+        self.is_editable = self.inplace  # the base class takes it back for a while
         for extension in self.extensions:
             extension.optional = True  # setuptools then goes on after a CompileError
         super().run()
@@ -48,12 +77,29 @@ class build_optional(build_ext):
             # one name in older setuptools, the other in newer
             self.compiler.spawn = self.compiler.call = self.run_compiler
         try:
-            super().build_extension(ext)
+            if isinstance(ext, Library):
+                self.build_library(ext)
+            else:
+                super().build_extension(ext)
         except Exception as error:
             line = first_error_line(str(error))
             self.record[ext.name] = {"built": False, "command": self.command, "error": line}
             raise CompileError(f"{ext.name} was not built: {line}") from error
         self.record[ext.name] = {"built": True}
+
+    def get_output_mapping(self):
+        """What was built, to where an editable install looks for it."""
+        made = super().get_output_mapping()
+        return {output: source for output, source in made.items() if Path(output).exists()}
+
+    def build_library(self, library):
+        """Build a library; an editable install has it in a cache, where its sources may change."""
+        try:
+            folder = Path(self.build_lib, *library.name.split(".")[:-1])
+            library.build(None if self.is_editable else folder / library.file)
+        except CompileError as error:
+            reason, self.command = error.args
+            raise CompileError(reason) from error
 
     def run_compiler(self, command, **_options):
         """Run a compiler as distutils would, but read what it says."""
@@ -64,6 +110,17 @@ class build_optional(build_ext):
         sys.stderr.write(done.stdout)
         if done.returncode:
             raise CompileError(done.stdout or f"exit status {done.returncode}")
+
+
+class wheel_of_any_python(bdist_wheel):
+    """A library ties a wheel to a machine, and to no Python; an extension to both."""
+
+    def get_tag(self):
+        """One wheel for all Pythons, as long as every native part is a library."""
+        python, abi, platform = super().get_tag()
+        if all(isinstance(part, Library) for part in NATIVE_PARTS):
+            python, abi = "py3", "none"
+        return python, abi, platform
 
 
 # build_ext runs even without extensions, so that every wheel has its record.
@@ -82,10 +139,10 @@ setup(
         "refrnn": ["py.typed"],
         "refrnn.datasets": ["*.npz", "*.txt"],
         "refrnn_accel": ["py.typed"],
-        # Built where it runs: by `softcuda build`, or at first use.
+        # The sources too: the library is built again where what the wheel has does not fit.
         "refrnn_accel.softcuda": ["src/*.h", "src/*/*.h", "src/*/*.cpp"],
     },
     include_package_data=False,
     ext_modules=NATIVE_PARTS,
-    cmdclass={"build_ext": build_optional},
+    cmdclass={"build_ext": build_optional, "bdist_wheel": wheel_of_any_python},
 )

@@ -6,46 +6,71 @@ A script stands in for the compiler, so that the tests know what it says and nee
 import argparse
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from refrnn_accel.softcuda import build as softcuda_build
 
 from refrnn.cli import info
 
 SETUP = Path(__file__).parents[1] / "setup.py"
+LIBRARY = "refrnn_accel.softcuda.lib.libcuda"
 
 #: Writes the file that -o names, unless a source or library is called bad.
-COMPILER = """
+COMPILER = """\
+#!{python}
 import pathlib, sys
-arguments = " ".join(sys.argv)
+arguments = " ".join(sys.argv[1:])
 if "bad" in arguments:
     print("note: in a file\\nbad.c:7: error: boom\\nbad.c:8: error: more", file=sys.stderr)
     sys.exit(1)
-pathlib.Path(sys.argv[sys.argv.index("-o") + 1]).write_bytes(b"")
+if arguments == "--version":
+    sys.exit(print("compiler 1"))
+pathlib.Path(sys.argv[sys.argv.index("-o") + 1]).write_bytes(b"made")
 """
 
 
-def build(folder: Path, parts: str, compiler: str | None = None) -> dict[str, Any]:
-    """Run the real setup.py over the given parts and return the record it leaves."""
+def prepare(folder: Path, parts: str | None, *sources: str) -> Path:
+    """Lay out the real setup.py over these parts (its own: None); return the compiler."""
     text = SETUP.read_text(encoding="utf-8")
-    empty = "NATIVE_PARTS: list[Extension] = []"
-    assert empty in text
-    (folder / "setup.py").write_text(text.replace(empty, f"NATIVE_PARTS = {parts}"))
-    (folder / "accel").mkdir()
-    for name in ("good.c", "bad.c"):
+    if parts is not None:
+        own = r"(?s)^NATIVE_PARTS: list\[Extension\] = \[\n.*?^\]$"
+        text, found = re.subn(own, f"NATIVE_PARTS = {parts}", text, flags=re.M)
+        assert found == 1
+    (folder / "setup.py").write_text(text)
+    (folder / "accel/softcuda/src/part").mkdir(parents=True)
+    shutil.copy(softcuda_build.__file__, folder / "accel/softcuda/build.py")
+    for package in ("accel", "accel/softcuda"):
+        (folder / package / "__init__.py").write_text("")
+    for name in ("good.c", "bad.c", *(f"softcuda/src/part/{source}" for source in sources)):
         (folder / "accel" / name).write_text("")
-    (folder / "compiler.py").write_text(COMPILER)
-    command = compiler or f"{sys.executable} {folder / 'compiler.py'}"
+    compiler = folder / "compiler.py"
+    compiler.write_text(COMPILER.format(python=sys.executable))
+    compiler.chmod(0o755)
+    return compiler
+
+
+def run_setup(folder: Path, compiler: str, *command: str) -> None:
     subprocess.run(
-        [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", "out"],
+        [sys.executable, "setup.py", "-q", *command],
         cwd=folder,
-        env=os.environ | {"CC": command, "LDSHARED": command},
+        env=os.environ | {"CC": compiler, "LDSHARED": compiler, "CXX": compiler},
         check=True,
         capture_output=True,
     )
+
+
+def build(
+    folder: Path, parts: str | None, *sources: str, compiler: str | None = None
+) -> dict[str, Any]:
+    """Run the real setup.py over the given parts and return the record it leaves."""
+    own = prepare(folder, parts, *sources)
+    run_setup(folder, compiler or str(own), "build_ext", "--build-lib", "out")
     record: dict[str, Any] = json.loads((folder / "out/refrnn_accel/_build.json").read_text())
     assert record["format"] == 1
     parts_built: dict[str, Any] = record["parts"]
@@ -73,10 +98,102 @@ def test_a_failed_part_leaves_its_command_and_first_error_and_stops_nobody(tmp_p
 
 
 def test_a_missing_compiler_is_named(tmp_path: Path) -> None:
-    parts = build(tmp_path, '[Extension("refrnn_accel.x", ["accel/good.c"])]', "no-such-compiler")
+    part = '[Extension("refrnn_accel.x", ["accel/good.c"])]'
+    parts = build(tmp_path, part, compiler="no-such-compiler")
     assert parts["refrnn_accel.x"]["built"] is False
     assert "no-such-compiler" in parts["refrnn_accel.x"]["error"]
     assert parts["refrnn_accel.x"]["command"].startswith("no-such-compiler ")
+
+
+# --- the library of softcuda, which no Python imports ---
+
+
+def test_the_library_is_built_by_its_own_recipe(tmp_path: Path) -> None:
+    assert build(tmp_path, None, "good.cpp") == {LIBRARY: {"built": True}}
+    folder = tmp_path / "out/refrnn_accel/softcuda/lib"
+    assert sorted(path.name for path in folder.iterdir()) == ["build.json", "libcuda.so.1"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "compiler", "command", "error"),
+    [
+        (["bad.cpp"], None, "accel/softcuda/src/part/bad.cpp -o ", "bad.c:7: error: boom"),
+        (["good.cpp"], "no-such-compiler", "which no-such-compiler", "no C++ compiler"),
+        ([], None, "", "no sources"),
+    ],
+)
+def test_a_library_that_is_not_built_leaves_its_reason(
+    tmp_path: Path, sources: list[str], compiler: str | None, command: str, error: str
+) -> None:
+    part = build(tmp_path, None, *sources, compiler=compiler)[LIBRARY]
+    assert part["built"] is False
+    assert command in part["command"]
+    assert part["error"].startswith(error)
+    assert not list(tmp_path.glob("out/**/libcuda.so.1"))
+
+
+@pytest.mark.parametrize(("sources", "there"), [(["good.cpp"], True), (["bad.cpp"], False)])
+def test_one_wheel_serves_every_python_with_the_library_or_without(
+    tmp_path: Path, sources: list[str], there: bool
+) -> None:
+    compiler = prepare(tmp_path, None, *sources)
+    run_setup(tmp_path, str(compiler), "bdist_wheel", "--dist-dir", "dist")
+    (wheel,) = (tmp_path / "dist").iterdir()
+    assert "-py3-none-" in wheel.name
+    shutil.unpack_archive(wheel, tmp_path / "unpacked", "zip")
+    assert (tmp_path / "unpacked/refrnn_accel/_build.json").exists()
+    library = tmp_path / "unpacked/refrnn_accel/softcuda/lib/libcuda.so.1"
+    assert library.exists() == there
+
+
+def test_a_wheel_with_an_extension_is_of_one_python(tmp_path: Path) -> None:
+    compiler = prepare(tmp_path, '[Extension("refrnn_accel.x", ["accel/good.c"])]')
+    run_setup(tmp_path, str(compiler), "bdist_wheel", "--dist-dir", "dist")
+    (wheel,) = (tmp_path / "dist").iterdir()
+    assert f"-cp{sys.version_info[0]}{sys.version_info[1]}-" in wheel.name
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A library with its record, as an installation leaves it."""
+    monkeypatch.delenv("CXX", raising=False)
+    library = tmp_path / "libcuda.so.1"
+    library.write_bytes(b"")
+    facts = {"sources": softcuda_build.sources_digest(), "compiler": "/bin/c++", "flags": ["-O3"]}
+    (tmp_path / "build.json").write_text(json.dumps(facts))
+    return library
+
+
+def test_an_installed_library_is_used_where_it_fits(made: Path) -> None:
+    assert softcuda_build.is_usable(made)
+    assert not softcuda_build.is_usable(made.parent / "elsewhere" / made.name)
+
+
+@pytest.mark.parametrize(
+    "other", [{"sources": "of another version"}, {"flags": ["-march=of-another-machine", "-O3"]}]
+)
+def test_an_installed_library_of_something_else_is_not_used(
+    made: Path, other: dict[str, Any]
+) -> None:
+    record = made.with_name("build.json")
+    record.write_text(json.dumps(json.loads(record.read_text()) | other))
+    assert not softcuda_build.is_usable(made)
+
+
+def test_an_installed_library_of_another_compiler_is_not_used(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", sys.executable)
+    assert not softcuda_build.is_usable(made)
+
+
+def test_an_unknown_sanitizer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOFTCUDA_SANITIZE", "address,dirt")
+    with pytest.raises(softcuda_build.BuildError, match="has value 'address,dirt', expected"):
+        softcuda_build.library()
+
+
+# --- what info says of it ---
 
 
 def show(capsys: pytest.CaptureFixture[str]) -> str:

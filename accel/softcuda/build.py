@@ -1,30 +1,118 @@
-"""Build the library: a C++17 compiler is all it takes, no CUDA toolkit."""
+"""Build the library: a C++17 compiler is all it takes, no CUDA toolkit.
+
+Imported by ``setup.py`` too, before anything is installed: nothing but the standard library.
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["BuildError", "cache_folder", "find_compiler", "library"]
+__all__ = ["BuildError", "Recipe", "cache_folder", "find_compiler", "library"]
 
-SOURCES = Path(__file__).parent / "src"
+PACKAGE = Path(__file__).parent
+SOURCES = PACKAGE / "src"
 SONAME = "libcuda.so.1"
+#: Beside a library: what it was made from and how.
+RECORD = "build.json"
+#: The sanitizers of gcc and clang that work on a library which Python loads.
+SANITIZERS = ("address", "undefined", "thread")
 
-_FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off")
+_FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off")
+_OPTIMIZED = ("-O3",)
+_SANITIZED = ("-O1", "-g1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
+_STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror")
 # mul and add must not be fused, and these two set the rounding mode.
 _ROUNDING = ("decode_float.cpp", "decode_convert.cpp")
+_BASELINE = ""
 
 
 class BuildError(RuntimeError):
-    """The library could not be built; the message has the command and the compiler's words."""
+    """The library could not be built; the message has the command and the compiler's words.
+
+    Attributes
+    ----------
+    command : str
+        What was run, or "".
+    reason : str
+        What it said.
+    """
+
+    def __init__(self, reason: str, command: str = "") -> None:
+        super().__init__(f"{command}\n{reason}" if command else reason)
+        self.command, self.reason = command, reason
+
+
+class Recipe(NamedTuple):
+    """How a library is made: a compiler, its version and the flags."""
+
+    compiler: str
+    version: str
+    flags: tuple[str, ...]
+
+    @classmethod
+    def of_this_machine(cls, *, sanitize: Sequence[str] = (), strict: bool = False) -> Recipe:
+        """The recipe for this machine and environment; BuildError where there is none."""
+        if not sys.platform.startswith("linux"):
+            raise BuildError(f"softcuda runs on Linux only, this is {sys.platform}")
+        compiler = find_compiler()
+        version = _version(compiler)
+        if sanitize and "clang" in version:
+            raise BuildError("sanitizers are built with g++: Python can load its libraries of them")
+        level = _level_of_this_machine()
+        flags = [*_FLAGS, *((f"-march={level}",) if level else ())]
+        flags += [*_SANITIZED, f"-fsanitize={','.join(sanitize)}"] if sanitize else _OPTIMIZED
+        flags += _STRICT if strict else ()
+        return cls(compiler, version, tuple(flags))
+
+    def key(self) -> str:
+        """A name for what comes out: of the sources, the compiler and the flags."""
+        parts = "\0".join((sources_digest(), self.compiler, self.version, *self.flags))
+        return hashlib.sha256(parts.encode()).hexdigest()[:20]
+
+    def build(self, target: Path) -> None:
+        """Compile the library to this file, with its record beside it.
+
+        Each source by itself, as many at a time as there are cores, the largest first. Another
+        process may do the same at the same time: each of the two files is whole at any time.
+        """
+        sources = sorted(SOURCES.glob("*/*.cpp"), key=lambda path: -path.stat().st_size)
+        if not sources:
+            raise BuildError(f"no sources in {SOURCES}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as temporary:
+            folder = Path(temporary)
+
+            def compile_one(source: Path) -> Path:
+                made = folder / f"{source.parent.name}_{source.stem}.o"
+                extra = ("-frounding-math",) if source.name in _ROUNDING else ()
+                _run([self.compiler, *self.flags, *extra, "-c", str(source), "-o", str(made)])
+                return made
+
+            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+                objects = [str(made) for made in pool.map(compile_one, sources)]
+            linked = folder / SONAME
+            flags = [flag for flag in self.flags if flag.startswith("-fsanitize=")]
+            _run(
+                [self.compiler, "-shared", *flags, "-pthread", f"-Wl,-soname,{SONAME}"]
+                + ["-o", str(linked), *objects]
+            )
+            record = folder / RECORD
+            facts = {"sources": sources_digest(), **self._asdict()}
+            record.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+            os.replace(record, target.with_name(RECORD))
+            os.replace(linked, target)
 
 
 def cache_folder() -> Path:
@@ -60,87 +148,160 @@ def find_compiler() -> str:
         found = shutil.which(name)
         if found:
             return found
-    raise BuildError(f"no C++ compiler was found: looked for {', '.join(names)} on the PATH")
+    looked = " and ".join(names)
+    raise BuildError(f"no C++ compiler: {looked} not found on the PATH", f"which {' '.join(names)}")
 
 
-def library(*, progress: Callable[[str], None] | None = None) -> Path:
+def sanitizers(text: str) -> tuple[str, ...]:
+    """The sanitizers that a list such as ``address,undefined`` names.
+
+    Parameters
+    ----------
+    text : str
+        Names with commas between them; an empty one names none.
+
+    Returns
+    -------
+    tuple of str
+
+    Raises
+    ------
+    BuildError
+        If a name is not one of `SANITIZERS`.
+    """
+    names = tuple(text.split(",")) if text else ()
+    if not set(names) <= set(SANITIZERS):
+        raise BuildError(
+            f"SOFTCUDA_SANITIZE has value {text!r}, expected a list of {', '.join(SANITIZERS)}"
+        )
+    return names
+
+
+def library(*, progress: Callable[[str], None] | None = None, strict: bool = False) -> Path:
     """The path of ``libcuda.so.1``, built now if it has not been built before.
 
     Parameters
     ----------
     progress : callable, optional
         Is told, in a line each time, what is being done; by default nobody is.
+    strict : bool, optional
+        Build with warnings that are errors, for those who work on the sources.
 
     Returns
     -------
     Path
-        In a folder of its own below the cache, by the text of the sources, the compiler
-        and the flags. Another process may build it at the same time.
+        The one that came with the installation, where it fits: these sources, this
+        processor, and ``$CXX`` if that is set. Otherwise one in a folder of its own below
+        the cache, by the text of the sources, the compiler and the flags; another process
+        may build it at the same time. With ``$SOFTCUDA_SANITIZE`` (a list of address,
+        undefined and thread) one that has these sanitizers.
 
     Raises
     ------
     BuildError
         If this is not Linux, or there is no compiler, or it fails.
     """
-    if not sys.platform.startswith("linux"):
-        raise BuildError(f"softcuda runs on Linux only, this is {sys.platform}")
-    compiler = find_compiler()
-    flags = (*_FLAGS, *_machine_flags())
-    sources = sorted(SOURCES.glob("*/*.cpp"))
-    if not sources:
-        raise BuildError(f"no sources in {SOURCES}")
-    folder = cache_folder() / _key(compiler, flags)
-    built = folder / SONAME
+    sanitize = sanitizers(os.environ.get("SOFTCUDA_SANITIZE", ""))
+    if not (sanitize or strict):
+        installed = PACKAGE / "lib" / SONAME
+        if is_usable(installed):
+            return installed
+    recipe = Recipe.of_this_machine(sanitize=sanitize, strict=strict)
+    built = cache_folder() / recipe.key() / SONAME
     if not built.exists():
         if progress is not None:
-            progress(f"building {built} with {compiler}, once")
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix="build-") as temporary:
-            made = _compile(compiler, flags, sources, Path(temporary))
-            os.replace(made, built)
+            progress(f"building {built} with {recipe.compiler}, once")
+        recipe.build(built)
     return built
 
 
-def _machine_flags() -> tuple[str, ...]:
-    """AVX2 and FMA where the processor has them: twice as fast."""
+def is_usable(path: Path) -> bool:
+    """Whether a library that was built somewhere serves here.
+
+    An installation compiles for its own processor, since that is twice as fast as code for any;
+    but a wheel travels, so that what it was compiled for is looked up each time.
+
+    Parameters
+    ----------
+    path : Path
+        Of the library; it need not exist.
+
+    Returns
+    -------
+    bool
+        False also where the sources have changed since, or ``$CXX`` is another compiler.
+    """
+    try:
+        record = json.loads(path.with_name(RECORD).read_text(encoding="utf-8"))
+    except OSError:
+        return False
+    if not path.exists() or record["sources"] != sources_digest():
+        return False
+    if os.environ.get("CXX") and record["compiler"] != shutil.which(os.environ["CXX"]):
+        return False
+    march = [flag.removeprefix("-march=") for flag in record["flags"] if "-march=" in flag]
+    return (march[0] if march else _BASELINE) in (_BASELINE, _level_of_this_machine())
+
+
+def runtimes(path: Path) -> tuple[str, ...]:
+    """The libraries that a process must load before this one, for the sanitizers in it.
+
+    Parameters
+    ----------
+    path : Path
+        Of a library that :func:`library` returned.
+
+    Returns
+    -------
+    tuple of str
+        For ``LD_PRELOAD``; empty where the library has no sanitizers.
+    """
+    record = json.loads(path.with_name(RECORD).read_text(encoding="utf-8"))
+    flag = next((f for f in record["flags"] if f.startswith("-fsanitize=")), "")
+    wanted = {"address": "libasan.so", "undefined": "libubsan.so", "thread": "libtsan.so"}
+    chosen = [wanted[name] for name in flag.partition("=")[2].split(",") if name]
+    # The address sanitizer wraps throw, and looks for it when it starts.
+    names = [*chosen, "libstdc++.so.6"] if chosen else []
+    found = []
+    for name in names:
+        command = [record["compiler"], f"-print-file-name={name}"]
+        found.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return tuple(name.strip() for name in found)
+
+
+@functools.cache
+def sources_digest() -> str:
+    """Of the text of every source: what changes when the library would."""
+    digest = hashlib.sha256()
+    for path in sorted(SOURCES.rglob("*")):
+        if path.suffix in (".cpp", ".h"):
+            name = path.relative_to(SOURCES).as_posix()
+            digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@functools.cache
+def _version(compiler: str) -> str:
+    """The first line of what a compiler says of itself."""
+    asked = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    return asked.stdout.partition("\n")[0]
+
+
+@functools.cache
+def _level_of_this_machine() -> str:
+    """For ``-march``: AVX2 and FMA where the processor has them, which is twice as fast."""
     if platform.machine() not in ("x86_64", "AMD64"):
-        return ()
+        return _BASELINE
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        return ()
+        return _BASELINE
     flags = next((line.split() for line in text.splitlines() if line.startswith("flags")), [])
     has_all = {"avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"} <= set(flags)
-    return ("-march=x86-64-v3",) if has_all else ()
-
-
-def _key(compiler: str, flags: tuple[str, ...]) -> str:
-    """A name for what comes out: of the sources, the compiler and the flags."""
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
-    digest = hashlib.sha256("\0".join((compiler, version.stdout, *flags)).encode())
-    for path in sorted(SOURCES.rglob("*")):
-        if path.suffix in (".cpp", ".h"):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:20]
-
-
-def _compile(compiler: str, flags: tuple[str, ...], sources: list[Path], folder: Path) -> Path:
-    """Compile each source, as many at a time as there are cores, and link them."""
-
-    def compile_one(source: Path) -> Path:
-        target = folder / f"{source.parent.name}_{source.stem}.o"
-        extra = ("-frounding-math",) if source.name in _ROUNDING else ()
-        _run([compiler, *flags, *extra, "-c", str(source), "-o", str(target)])
-        return target
-
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        objects = list(pool.map(compile_one, sources))
-    made = folder / SONAME
-    _run([compiler, "-shared", f"-Wl,-soname,{SONAME}", "-o", str(made), *map(str, objects)])
-    return made
+    return "x86-64-v3" if has_all else _BASELINE
 
 
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
-        raise BuildError(f"{' '.join(command)}\n{done.stderr.strip()}")
+        raise BuildError(done.stderr.strip(), " ".join(command))

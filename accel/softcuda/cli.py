@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from .build import BuildError, find_compiler, library
+from .build import SANITIZERS, BuildError, find_compiler, library, runtimes
 from .device import environment, nvidia_folder
+from .settings import SETTINGS, refusal, variables
 
 __all__ = ["main"]
 
@@ -33,13 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser("softcuda", description=_DESCRIPTION, allow_abbrev=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    run = commands.add_parser("run", help="run a program with the device in software")
-    run.add_argument("--schedule", choices=("post-dominator", "lowest-pc", "adversarial"))
-    run.add_argument("--seed", type=int, help="of the adversarial schedule")
-    run.add_argument("--profile", metavar="FILE", help="write what was counted as JSON")
-    run.add_argument("program", nargs=argparse.REMAINDER, help="the program and its arguments")
-    run.set_defaults(action=_run)
+    _add_run(
+        commands.add_parser(
+            "run", help="run a program with the device in software", allow_abbrev=False
+        )
+    )
     build = commands.add_parser("build", help="build the library, if it is not there yet")
+    build.add_argument("--sanitize", metavar="LIST", help=f"a list of {', '.join(SANITIZERS)}")
+    build.add_argument("--strict", action="store_true", help="warnings are errors")
     build.set_defaults(action=_build)
     doctor = commands.add_parser("doctor", help="say what is there and what is missing")
     doctor.set_defaults(action=_doctor)
@@ -60,28 +65,86 @@ def _say(line: str) -> None:
     print(f"softcuda: {line}", file=sys.stderr)
 
 
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.usage = "softcuda run [OPTION]... PROGRAM [ARGUMENT]..."
+    for name, setting in SETTINGS.items():
+        option = "--" + name.replace("_", "-")
+        run.add_argument(option, metavar=setting.metavar, help=setting.text)
+    run.add_argument("--profile", metavar="FILE", help="write what was counted as JSON")
+    run.add_argument(
+        "--error-exitcode", metavar="N", type=_exit_status,
+        help="exit with this status (1 to 255) if a fault was reported, in whatever process",
+    )  # fmt: skip
+    run.add_argument(
+        "--sanitize", metavar="LIST", help=f"the library with {', '.join(SANITIZERS)}, for its own"
+    )
+    run.add_argument("program", nargs=argparse.REMAINDER, help="the program and its arguments")
+    run.set_defaults(action=_run)
+
+
+def _exit_status(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= 255:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"has value {text!r}, expected an integer from 1 to 255")
+
+
 def _run(args: argparse.Namespace) -> int:
     program = args.program[1:] if args.program[:1] == ["--"] else args.program
     if not program:
-        print("softcuda run: error: a program is needed", file=sys.stderr)
-        return 2
+        return _refuse("a program is needed")
+    try:
+        changed = variables({name: getattr(args, name) for name in SETTINGS})
+    except ValueError as error:
+        return _refuse(str(error))
+    if args.profile is not None:
+        changed["SOFTCUDA_PROFILE"] = args.profile
+    if args.sanitize is not None:
+        os.environ["SOFTCUDA_SANITIZE"] = args.sanitize
     path = library(progress=_say)
-    changed = {**os.environ, **environment(path)}
+    started = {**os.environ, **environment(path), **changed}
     # PyCUDA that was built elsewhere may look for its driver in a place of its own.
     before = os.environ.get("LD_PRELOAD")
-    changed["LD_PRELOAD"] = f"{path}:{before}" if before else str(path)
-    for name in ("schedule", "seed", "profile"):
-        if getattr(args, name) is not None:
-            changed[f"SOFTCUDA_{name.upper()}"] = str(getattr(args, name))
+    started["LD_PRELOAD"] = ":".join([*runtimes(path), str(path), *([before] if before else [])])
+    if runtimes(path):
+        started.setdefault("ASAN_OPTIONS", "detect_leaks=0")  # Python has its own
+    reason = refusal(path, started)
+    if reason is not None:
+        return _refuse(reason)
+    # The program is looked for where it will look for others.
+    found = shutil.which(program[0], path=started.get("PATH"))
+    if found is None:
+        return _refuse(f"{program[0]}: no such program")
+    if args.error_exitcode is not None:
+        return _run_and_look(found, program, started, args.error_exitcode)
     try:
-        os.execvpe(program[0], program, changed)
+        os.execve(found, program, started)
     except OSError as error:
-        print(f"softcuda run: error: {program[0]}: {error.strerror}", file=sys.stderr)
-        return 2
+        return _refuse(f"{program[0]}: {error.strerror}")
 
 
-def _build(_: argparse.Namespace) -> int:
-    print(library(progress=_say))
+def _run_and_look(
+    found: str, program: Sequence[str], started: Mapping[str, str], status: int
+) -> int:
+    """Run a program to its end; where it, or a process of it, had a fault reported: the status."""
+    with tempfile.TemporaryDirectory(prefix="softcuda-") as folder:
+        faults = Path(folder, "faults")
+        done = subprocess.run(
+            program, executable=found, env={**started, "SOFTCUDA_FAULTS": str(faults)}, check=False
+        )
+        if faults.exists():
+            return status
+    return done.returncode if done.returncode >= 0 else 128 - done.returncode
+
+
+def _refuse(reason: str) -> int:
+    print(f"softcuda run: error: {reason}", file=sys.stderr)
+    return 2
+
+
+def _build(args: argparse.Namespace) -> int:
+    if args.sanitize is not None:
+        os.environ["SOFTCUDA_SANITIZE"] = args.sanitize
+    print(library(progress=_say, strict=args.strict))
     return 0
 
 

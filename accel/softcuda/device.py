@@ -7,12 +7,13 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .build import library
+from .settings import SETTINGS, refusal, variables
 
 __all__ = ["Profile", "activate", "nvidia_folder", "profile"]
 
@@ -27,12 +28,46 @@ def nvidia_folder() -> Path | None:
     return None
 
 
-def activate() -> Path:
+def activate(
+    *,
+    check: str | Sequence[str] | None = None,
+    schedule: str | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    streams: str | None = None,
+    approx: str | int | None = None,
+    multiprocessors: int | None = None,
+    compute_capability: int | None = None,
+    memory_mb: int | None = None,
+    patience: int | None = None,
+    budget: int | None = None,
+) -> Path:
     """Make this process's CUDA driver the one in software.
 
     Must come before anything loads a real driver or PyCUDA. What is loaded afterwards finds the
     library by its name; nvcc of NVIDIA's wheels comes first on the ``PATH``, and
     ``PYCUDA_DEFAULT_NVCC_FLAGS`` gains ``-lineinfo``, without which a cubin carries no PTX.
+
+    Parameters
+    ----------
+    check : str or sequence of str, optional
+        What is looked for beside bounds and alignment: ``"race,uninit"`` adds to what is on,
+        ``"-lanes"`` leaves one out, ``"all"`` and ``"none"`` do as they say.
+    schedule : {"post-dominator", "lowest-pc", "adversarial"}, optional
+        How a warp that has diverged comes together.
+    seed : int, optional
+        Of the adversarial schedule.
+    threads : int, optional
+        Of the host, for launches whose blocks do not communicate.
+    streams : {"synchronous", "lazy"}, optional
+        When the work of a stream is done: at once, or when somebody waits for it.
+    approx : "exact" or int, optional
+        A seed makes ``.approx`` instructions err, by as much as they may.
+    multiprocessors, compute_capability, memory_mb : int, optional
+        Of the device that is modelled; a compute capability of 8.6 is 86.
+    patience, budget : int, optional
+        After how many instructions without a change in memory it is a deadlock, and after how
+        many a launch is stopped.
 
     Returns
     -------
@@ -44,8 +79,17 @@ def activate() -> Path:
     BuildError
         If it cannot be built.
     RuntimeError
-        If a CUDA driver or PyCUDA is loaded already.
+        If a CUDA driver or PyCUDA is loaded already, or a setting comes after the device has
+        started with another.
+    ValueError
+        If a setting has a value that means nothing.
+
+    Notes
+    -----
+    What is not given here comes from the environment, ``SOFTCUDA_CHECK`` and so on, and has the
+    default of :ref:`the settings <softcuda-settings>` where that is silent too.
     """
+    changed = variables({name: value for name, value in locals().items() if name in SETTINGS})
     path = library()
     loaded = [
         line.split()[-1]
@@ -57,7 +101,8 @@ def activate() -> Path:
         raise RuntimeError(f"a CUDA driver is loaded already: {other}")
     if not loaded and "pycuda._driver" in sys.modules:
         raise RuntimeError("pycuda has been imported before softcuda.activate()")
-    ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+    driver = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+    _apply(driver, path, changed)
     os.environ.update(environment(path))
     folder = nvidia_folder()
     if folder is not None:
@@ -65,6 +110,21 @@ def activate() -> Path:
             for extra in (folder / "lib").glob(name):
                 ctypes.CDLL(str(extra), mode=ctypes.RTLD_GLOBAL)
     return path
+
+
+def _apply(driver: ctypes.CDLL, path: Path, changed: dict[str, str]) -> None:
+    """Put settings where the device finds them when it starts, unless it would not."""
+    late = {name: value for name, value in changed.items() if os.environ.get(name) != value}
+    if not late:
+        return
+    not_initialized = 3
+    if driver.cuDeviceGetCount(ctypes.byref(ctypes.c_int())) != not_initialized:
+        words = ", ".join(f"{name}={value}" for name, value in late.items())
+        raise RuntimeError(f"the device has started already, too late for {words}")
+    reason = refusal(path, {**os.environ, **late})
+    if reason is not None:
+        raise ValueError(reason)
+    os.environ.update(late)
 
 
 def environment(path: Path) -> dict[str, str]:

@@ -1,0 +1,70 @@
+"""Compile the kernels that are damaged: ``python tests/softcuda/fuzz/make_corpus.py``.
+
+Writes ``corpus.tar.xz``, so that fuzzing needs no nvcc: PTX of both dialects (sm_90 and sm_120),
+one file a kernel with what it calls, and cubins. Needs ``softcuda install-pycuda``.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from refrnn_accel.softcuda.device import nvidia_folder
+
+HERE = Path(__file__).parent
+ARCHITECTURES = ("sm_90", "sm_120")
+WITH_CUBINS = ("memory", "warps")
+
+
+def compile_kernels(source: Path, architecture: str, kind: str, *flags: str) -> bytes:
+    """What nvcc makes of a file."""
+    folder = nvidia_folder()
+    assert folder is not None
+    with tempfile.TemporaryDirectory() as temporary:
+        made = Path(temporary, "made")
+        subprocess.run(
+            [folder / "bin" / "nvcc", f"-{kind}", f"-arch={architecture}", *flags, source.name]
+            + ["-o", made],
+            check=True, cwd=source.parent,
+        )  # fmt: skip
+        return made.read_bytes()
+
+
+def split(ptx: str) -> dict[str, str]:
+    """A module for each entry, without the other entries."""
+    ptx = "".join(line for line in ptx.splitlines(True) if line.strip()[:2] != "//")
+    entries = list(re.finditer(r"(?ms)^\.visible \.entry (\w+)\(.*?^}\n", ptx))
+    modules = {}
+    for one in entries:
+        text = ptx
+        for other in reversed(entries):
+            if other is not one:
+                text = text[: other.start()] + text[other.end() :]
+        modules[one[1]] = text
+    return modules
+
+
+def main() -> None:
+    """Write the archive, the same bytes for the same nvcc."""
+    files = {}
+    for source in sorted(HERE.glob("kernels/*.cu")):
+        for architecture in ARCHITECTURES:
+            text = compile_kernels(source, architecture, "ptx").decode()
+            for name, module in split(text).items():
+                files[f"{name}.{architecture}.ptx"] = module.encode()
+            if source.stem in WITH_CUBINS:
+                cubin = compile_kernels(source, architecture, "cubin", "-lineinfo")
+                files[f"{source.stem}.{architecture}.cubin"] = cubin
+    with tarfile.open(HERE / "corpus.tar.xz", "w:xz", preset=9) as archive:
+        for name, data in sorted(files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+
+
+if __name__ == "__main__":
+    main()
