@@ -135,6 +135,9 @@ def environment(path: Path) -> dict[str, str]:
     if folder is not None:
         libraries.append(str(folder / "lib"))
         changed["PATH"] = os.pathsep.join([str(folder / "bin"), os.environ.get("PATH", "")])
+        ptxas = folder / "bin" / "ptxas"
+        if ptxas.exists():
+            changed["SOFTCUDA_PTXAS"] = os.environ.get("SOFTCUDA_PTXAS", str(ptxas))
     before = os.environ.get("LD_LIBRARY_PATH")
     changed["LD_LIBRARY_PATH"] = os.pathsep.join(libraries + ([before] if before else []))
     flags = os.environ.get("PYCUDA_DEFAULT_NVCC_FLAGS", "")

@@ -39,13 +39,14 @@ class Device:
         if code:
             raise CudaError(name, code)
 
-    def load(self, ptx: str) -> ctypes.c_void_p:
-        """A module; on failure the error has the loader's log."""
+    def load(self, image: str | bytes) -> ctypes.c_void_p:
+        """A module of PTX or another image; on failure the error has the loader's log."""
+        data = image.encode() if isinstance(image, str) else image
         module, log = ctypes.c_void_p(), ctypes.create_string_buffer(4096)
         options = (ctypes.c_int * 2)(5, 6)  # the error log's buffer and its size
         values = (ctypes.c_void_p * 2)(ctypes.addressof(log), 4096)
         code = self.status(
-            "cuModuleLoadDataEx", ctypes.byref(module), ptx.encode() + b"\0", 2, options, values
+            "cuModuleLoadDataEx", ctypes.byref(module), data + b"\0", 2, options, values
         )
         if code:
             raise CudaError("cuModuleLoadDataEx", code, log.value.decode())

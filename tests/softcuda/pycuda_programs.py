@@ -160,6 +160,7 @@ extern "C" __global__ void k(int* a, int bad) {{
         context.synchronize()
     err = capfd.readouterr().err
     assert f"softcuda: {kind} in kernel k" in err
-    # What NVIDIA's headers wrap is inlined: the line is theirs.
+    assert f"kernel.cu:{line} by thread (" in err
+    # What NVIDIA's headers wrap is inlined: they are named too.
     wrapped = kind in ("missing lanes", "out-of-bounds atomic")
-    assert (".hpp:" if wrapped else f"kernel.cu:{line} by thread (") in err
+    assert (".hpp:" in err) == wrapped

@@ -164,6 +164,7 @@ std::vector<char> launch_parameters(const Function& f, void** params, void** ext
 
 void launch(Driver& driver, FunctionHandle& handle, Dim grid, Dim block, uint32_t shared,
             void** params, void** extra) {
+  measure_registers(driver, *handle.module);
   Function& f = *handle.function;
   require(f.is_entry);
   require(grid.x != 0 && grid.y != 0 && grid.z != 0 && grid.x <= INT32_MAX && grid.y <= 65535 &&
@@ -445,6 +446,7 @@ SOFTCUDA_API int cuModuleGetGlobal_v2(uint64_t* address, size_t* bytes, ModuleHa
 SOFTCUDA_API int cuFuncGetAttribute(int* value, int attribute, FunctionHandle* function) {
   return call(true, [&](Driver& driver) {
     const FunctionHandle& handle = live(driver.functions, function);
+    measure_registers(driver, *handle.module);
     const Function& f = *handle.function;
     const int capability = driver.settings.compute_major * 10 + driver.settings.compute_minor;
     switch (attribute) {

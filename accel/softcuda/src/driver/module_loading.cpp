@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <map>
 #include <memory>
+#include <string>
 
 #include "../image/image.h"
+#include "ptxas.h"
 
 namespace softcuda {
 namespace {
@@ -18,19 +19,38 @@ std::string printable(std::string text) {
   return text;
 }
 
-// In a cubin the PTX has lost its .loc lines: give every statement the one that the cubin knows.
-void name_source_lines(ptx::Module& module, const SourceLines& lines) {
-  std::map<std::string, int> numbers;
-  module.files.clear();
-  for (ptx::Function& f : module.functions) {
-    for (ptx::Statement& s : f.body) {
-      const auto found = lines.find(s.line);
-      if (found == lines.end()) continue;
-      const auto number =
-          numbers.emplace(found->second.first, static_cast<int>(numbers.size()) + 1);
-      module.files[number.first->second] = found->second.first;
-      s.source = {number.first->second, found->second.second};
-    }
+int device_of(const Driver& driver) {
+  return driver.settings.compute_major * 10 + driver.settings.compute_minor;
+}
+
+// As a GPU's driver does, which compiles PTX for its device: not for an older one than was asked.
+void check_target(const ptx::Module& module, bool is_machine_code, int device) {
+  if (module.target.ptx_runs_on(device)) return;
+  const PtxError error(module.target_line,
+                       "the target is " + module.target.name() +
+                           ", and the device has compute capability " +
+                           std::to_string(device / 10) + "." + std::to_string(device % 10) +
+                           ": compile for it, or set SOFTCUDA_COMPUTE_CAPABILITY");
+  if (is_machine_code) throw ApiError(Status::kNoBinaryForGpu, error.what());
+  throw error;
+}
+
+void take_registers(ModuleHandle& module, const Image& image) {
+  for (auto& [name, function] : module.program->functions) {
+    const auto found = image.registers.find(name);
+    if (found == image.registers.end() || found->second <= 0) continue;
+    function->registers = found->second;
+    function->registers_source = "cubin";
+  }
+}
+
+void add_handles(Driver& driver, ModuleHandle& module) {
+  for (auto& [name, function] : module.program->functions) {
+    auto handle = std::make_unique<FunctionHandle>();
+    handle->module = &module;
+    handle->function = function.get();
+    driver.functions.insert(handle.get());
+    module.functions[name] = std::move(handle);
   }
 }
 
@@ -54,21 +74,20 @@ void Log::put(int buffer_option, int size_option, const std::string& text) const
 ModuleHandle* load(Driver& driver, const char* data, size_t size, const Log& log) {
   Context& context = driver.current();
   try {
-    const Image image = read_image(data, size);
+    const int device = device_of(driver);
+    const Image image = read_image(data, size, device);
     auto module = std::make_unique<ModuleHandle>();
     ptx::Module parsed = ptx::parse(image.ptx);
-    if (!image.lines.empty()) name_source_lines(parsed, image.lines);
+    check_target(parsed, image.is_machine_code, device);
+    if (!image.lines.frames.empty()) name_source_lines(parsed, image.lines);
     module->program = load_program(parsed, *driver.memory);
-    for (auto& entry : module->program->functions) {
-      const auto found = image.registers.find(entry.first);
-      if (found != image.registers.end() && found->second > 0)
-        entry.second->registers = found->second;
-      auto handle = std::make_unique<FunctionHandle>();
-      handle->module = module.get();
-      handle->function = entry.second.get();
-      driver.functions.insert(handle.get());
-      module->functions[entry.first] = std::move(handle);
+    take_registers(*module, image);
+    if (image.registers.empty()) {
+      const ptx::Architecture native{device, 0};
+      module->unmeasured_ptx = image.ptx;
+      module->architecture = (parsed.target.suffix != 0 ? parsed.target : native).name();
     }
+    add_handles(driver, *module);
     log.write("");
     driver.modules.insert(module.get());
     context.modules.insert(module.get());
@@ -83,6 +102,19 @@ ModuleHandle* load(Driver& driver, const char* data, size_t size, const Log& log
     log.write("softcuda: " + text);
     std::fprintf(stderr, "softcuda: cannot load a module: %s\n", text.c_str());
     throw;
+  }
+}
+
+void measure_registers(const Driver& driver, ModuleHandle& module) {
+  if (module.unmeasured_ptx.empty() || driver.settings.ptxas.empty()) return;
+  const std::string text = std::move(module.unmeasured_ptx);
+  module.unmeasured_ptx.clear();
+  for (const auto& [name, count] :
+       registers_by_ptxas(driver.settings.ptxas, text, module.architecture)) {
+    const auto found = module.program->functions.find(name);
+    if (found == module.program->functions.end()) continue;
+    found->second->registers = count;
+    found->second->registers_source = "ptxas";
   }
 }
 

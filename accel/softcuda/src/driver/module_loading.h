@@ -31,4 +31,8 @@ class Log {
 // Throws ApiError, after the reason was written to the log and to stderr.
 ModuleHandle* load(Driver& driver, const char* data, size_t size, const Log& log);
 
+// Ask ptxas, where there is one, how many registers the kernels of plain PTX take: once a module,
+// when it is first of interest.
+void measure_registers(const Driver& driver, ModuleHandle& module);
+
 }  // namespace softcuda

@@ -86,6 +86,12 @@ Settings Settings::from_environment() {
   s.limits.quantum = std::min(s.limits.quantum, s.limits.budget);
   const char* profile = std::getenv("SOFTCUDA_PROFILE");
   if (profile != nullptr) s.profile = profile;
+  const char* ptxas = std::getenv("SOFTCUDA_PTXAS");
+  if (ptxas != nullptr) s.ptxas = ptxas;
+  if (!s.ptxas.empty() && access(ptxas, X_OK) != 0) {
+    throw ApiError(Status::kNotPermitted,
+                   "SOFTCUDA_PTXAS has value '" + s.ptxas + "', expected the path of ptxas");
+  }
   return s;
 }
 

@@ -23,6 +23,7 @@ struct Settings {
   uint64_t memory_bytes = uint64_t{4} << 30;
   Limits limits;
   std::string profile;  // a file, or empty
+  std::string ptxas;    // a program, or empty
   static Settings from_environment();
 };
 
@@ -31,6 +32,8 @@ struct FunctionHandle;
 struct ModuleHandle {
   std::unique_ptr<Program> program;
   std::map<std::string, std::unique_ptr<FunctionHandle>> functions;
+  std::string unmeasured_ptx;  // until ptxas was asked how many registers its kernels take
+  std::string architecture;    // for which it is asked: "sm_86"
 };
 
 struct FunctionHandle {

@@ -1,124 +1,115 @@
 #include "image.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <vector>
+
+#include "cubin.h"
+#include "fatbin.h"
 
 namespace softcuda {
 namespace {
 
-constexpr size_t kElfHeader = 64, kSectionHeader = 64;
-constexpr uint32_t kNoBits = 8;
+const std::string kCompileWithPtx =
+    "compile with nvcc -lineinfo (for PyCUDA, PYCUDA_DEFAULT_NVCC_FLAGS=-lineinfo), or load PTX";
 
-struct Section {
-  std::string name;
-  uint32_t type, info;
-  uint64_t offset, size;
-};
-
-// The memory of this process from `data` on, as far as it can be read: the kernel looks, so that a
-// pointer that runs out of it is no crash.
-std::string readable(const char* data, size_t size) {
-  const int file = memfd_create("softcuda", MFD_CLOEXEC);
-  if (file < 0) throw ApiError(Status::kOutOfMemory, "no memory to look at an image");
-  std::string copy;
-  size_t done = 0;
-  for (ssize_t wrote = 1; done < size && wrote > 0;
-       done += wrote > 0 ? static_cast<size_t>(wrote) : 0) {
-    wrote = write(file, data + done, size - done);
-  }
-  copy.resize(done);
-  const ssize_t got = pread(file, copy.data(), done, 0);
-  close(file);
-  copy.resize(got > 0 ? static_cast<size_t>(got) : 0);
-  return copy;
+std::string device_name(int device) {
+  return "the device has compute capability " + std::to_string(device / 10) + "." +
+         std::to_string(device % 10);
 }
 
-// An ELF file of unknown size, as far as its headers say that it goes.
-std::string whole_elf(const char* data) {
-  constexpr uint64_t kMost = uint64_t{1} << 30;
-  const std::string start = readable(data, kElfHeader);
-  const Bytes header(start.data(), start.size());
-  const auto segments = header.at<uint64_t>(0x20), sections = header.at<uint64_t>(0x28);
-  const uint64_t segment_bytes = uint64_t{header.at<uint16_t>(0x36)} * header.at<uint16_t>(0x38);
-  const uint64_t count = header.at<uint16_t>(0x3C);
-  if (segments > kMost || sections > kMost)
-    throw ApiError(Status::kInvalidImage, "the image is too large");
-  uint64_t end = std::max(sections + kSectionHeader * count, segments + segment_bytes);
-  const std::string table = readable(data + sections, kSectionHeader * count);
-  const Bytes headers(table.data(), table.size());
-  for (uint64_t k = 0; k < count; ++k) {
-    const size_t at = k * kSectionHeader;
-    const auto offset = headers.at<uint64_t>(at + 24), size = headers.at<uint64_t>(at + 32);
-    if (headers.at<uint32_t>(at + 4) == kNoBits) continue;
-    if (offset > kMost || size > kMost)
-      throw ApiError(Status::kInvalidImage, "the image is too large");
-    end = std::max(end, offset + size);
-  }
-  return readable(data, end);
+Image image_of(Cubin cubin) {
+  Image image;
+  image.ptx = std::move(cubin.ptx);
+  image.registers = std::move(cubin.registers);
+  image.lines = std::move(cubin.lines);
+  image.is_machine_code = true;
+  return image;
 }
 
-std::vector<Section> sections_of(const Bytes& elf) {
-  const auto table = elf.at<uint64_t>(0x28);
-  const auto count = elf.at<uint16_t>(0x3C), names = elf.at<uint16_t>(0x3E);
-  const auto header = [&](size_t k) { return static_cast<size_t>(table) + k * kSectionHeader; };
-  const Bytes strings =
-      elf.part(elf.at<uint64_t>(header(names) + 24), elf.at<uint64_t>(header(names) + 32));
-  std::vector<Section> result;
-  for (size_t k = 0; k < count; ++k) {
-    const size_t at = header(k);
-    result.push_back({strings.string(elf.at<uint32_t>(at)), elf.at<uint32_t>(at + 4),
-                      elf.at<uint32_t>(at + 44), elf.at<uint64_t>(at + 24),
-                      elf.at<uint64_t>(at + 32)});
+Image read_one_cubin(const Bytes& elf, int device) {
+  Cubin cubin = read_cubin(elf);
+  const ptx::Architecture architecture{cubin.architecture, 0};
+  if (!architecture.machine_code_runs_on(device)) {
+    throw ApiError(Status::kNoBinaryForGpu,
+                   "this cubin is for " + architecture.name() + ", and " + device_name(device) +
+                       ": compile for it, or set SOFTCUDA_COMPUTE_CAPABILITY");
   }
+  if (cubin.is_relocatable) {
+    throw ApiError(Status::kNoBinaryForGpu,
+                   "this cubin was compiled with -rdc=true: code that is linked is not supported");
+  }
+  if (cubin.ptx.empty()) {
+    throw ApiError(Status::kNoBinaryForGpu, "this cubin carries no PTX: " + kCompileWithPtx);
+  }
+  return image_of(std::move(cubin));
+}
+
+// Entries of a kind that run on the device, the best first.
+std::vector<FatbinEntry> that_run(const std::vector<FatbinEntry>& entries, FatbinEntry::Kind kind,
+                                  int device) {
+  std::vector<FatbinEntry> result;
+  for (const FatbinEntry& e : entries) {
+    const bool runs = kind == FatbinEntry::Kind::kPtx ? e.architecture.ptx_runs_on(device)
+                                                      : e.architecture.machine_code_runs_on(device);
+    if (e.kind == kind && runs) result.push_back(e);
+  }
+  std::stable_sort(result.begin(), result.end(), [](const FatbinEntry& a, const FatbinEntry& b) {
+    return a.architecture.number > b.architecture.number;
+  });
   return result;
 }
 
-Image read_elf(const Bytes& elf) {
+std::string list_of(const std::vector<FatbinEntry>& entries) {
+  std::string text;
+  for (const FatbinEntry& e : entries) {
+    text += (text.empty() ? "" : ", ") +
+            std::string(e.kind == FatbinEntry::Kind::kPtx ? "PTX" : "machine code") + " for " +
+            e.architecture.name();
+  }
+  return text.empty() ? "nothing that can be run" : text;
+}
+
+// Machine code comes first, as on a GPU, if its PTX is in it. Otherwise the newest PTX is taken;
+// registers are still those of the machine code that a GPU would run.
+Image read_fatbin(const Bytes& fatbin, int device) {
+  const std::vector<FatbinEntry> entries = fatbin_entries(fatbin);
+  const auto cubins = that_run(entries, FatbinEntry::Kind::kCubin, device);
+  const auto texts = that_run(entries, FatbinEntry::Kind::kPtx, device);
   Image image;
-  Bytes source_lines, ptx_lines;
-  for (const Section& s : sections_of(elf)) {
-    if (s.type == kNoBits) continue;
-    const std::string text_prefix = ".text.";
-    if (s.name == ".nv_debug_ptx_txt") {
-      const Bytes text = elf.part(s.offset, s.size);
-      image.ptx.assign(text.data(), text.size());
-      std::replace(image.ptx.begin(), image.ptx.end(), '\0', '\n');
-    } else if (s.name == ".debug_line") {
-      source_lines = elf.part(s.offset, s.size);
-    } else if (s.name == ".nv_debug_line_sass") {
-      ptx_lines = elf.part(s.offset, s.size);
-    } else if (s.name.rfind(text_prefix, 0) == 0) {
-      // The number of registers stands in the upper byte of the section's sh_info.
-      image.registers[s.name.substr(text_prefix.size())] = static_cast<int>(s.info >> 24);
+  for (const FatbinEntry& entry : cubins) {
+    const std::string elf = contents(entry);
+    Cubin cubin = read_cubin(Bytes(elf.data(), elf.size()));
+    if (!cubin.ptx.empty()) return image_of(std::move(cubin));
+    if (image.registers.empty()) image.registers = std::move(cubin.registers);
+  }
+  if (texts.empty()) {
+    const std::string holds = "this fatbin holds " + list_of(entries);
+    if (cubins.empty()) {
+      throw ApiError(Status::kNoBinaryForGpu,
+                     holds + ", and " + device_name(device) +
+                         ": compile for it, or set SOFTCUDA_COMPUTE_CAPABILITY");
     }
-  }
-  if (image.ptx.empty()) {
     throw ApiError(Status::kNoBinaryForGpu,
-                   "this cubin carries no PTX: compile with nvcc -lineinfo (for PyCUDA, "
-                   "PYCUDA_DEFAULT_NVCC_FLAGS=-lineinfo), or load PTX");
+                   holds + ", but no PTX for " + device_name(device) + ": " + kCompileWithPtx);
   }
-  if (source_lines.size() != 0 && ptx_lines.size() != 0) {
-    image.lines = join_lines(source_lines, ptx_lines);
-  }
+  image.ptx = contents(texts[0]).c_str();  // without the zeros that pad it
   return image;
 }
 
 }  // namespace
 
-Image read_image(const char* data, size_t size) {
-  constexpr uint32_t kElfMagic = 0x464C457F, kFatbinMagic = 0xBA55ED50;
+Image read_image(const char* data, size_t size, int device) {
   uint32_t magic = 0;
-  if (size == 0 || size >= 4) std::memcpy(&magic, data, 4);
+  if (size == 0 || size >= sizeof magic) std::memcpy(&magic, data, sizeof magic);
+  std::string whole;
   if (magic == kElfMagic) {
-    if (size != 0) return read_elf(Bytes(data, size));
-    const std::string elf = whole_elf(data);
-    return read_elf(Bytes(elf.data(), elf.size()));
+    if (size == 0) whole = whole_cubin(data);
+    return read_one_cubin(size == 0 ? Bytes(whole.data(), whole.size()) : Bytes(data, size),
+                          device);
   }
-  if (magic == kFatbinMagic) {
-    throw ApiError(Status::kNoBinaryForGpu, "fatbins are not supported: load a cubin or PTX");
+  if (magic == kFatbinMagic || (magic == kFatbinWrapperMagic && size == 0)) {
+    if (size == 0) whole = whole_fatbin(data);
+    return read_fatbin(size == 0 ? Bytes(whole.data(), whole.size()) : Bytes(data, size), device);
   }
   Image image;
   image.ptx = size == 0 ? std::string(data) : std::string(data, strnlen(data, size));

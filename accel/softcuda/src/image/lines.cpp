@@ -10,6 +10,7 @@ struct Row {
   uint64_t address;
   uint64_t file;
   int64_t line;
+  uint64_t caller;  // the row of the call that it was inlined at, from 1 on; 0: none
 };
 
 // A line program: files by number, and for each function its rows by address.
@@ -18,7 +19,8 @@ struct LineProgram {
   std::vector<std::vector<Row>> sequences;
 };
 
-// Reads the line number program of DWARF 2 and 3 (DWARF 3 standard, section 6.2).
+// Reads the line number program of DWARF 2 and 3 (DWARF 3 standard, section 6.2), and what ptxas
+// adds to it: extended opcode 0x90 says at which row what follows was inlined.
 class Reader {
  public:
   explicit Reader(const Bytes& bytes) : bytes_(bytes) {}
@@ -81,12 +83,12 @@ class Reader {
     }
   }
 
-  void add_row() { rows_.push_back({address_, file_, line_}); }
+  void add_row() { rows_.push_back({address_, file_, line_, caller_}); }
 
   void end_sequence() {
     program_.sequences.push_back(std::move(rows_));
     rows_.clear();
-    address_ = 0, file_ = 1, line_ = 1;
+    address_ = 0, file_ = 1, line_ = 1, caller_ = 0;
   }
 
   void step(const std::vector<uint8_t>& operands) {
@@ -129,6 +131,7 @@ class Reader {
       const auto opcode = take<uint8_t>();
       if (opcode == 1) end_sequence();
       if (opcode == 2) address_ = take<uint64_t>();
+      if (opcode == 0x90) caller_ = leb(false);  // after it the place of the function's name
     }
     if (after < at_) throw ApiError(Status::kInvalidImage, "a line program is damaged");
     at_ = after;
@@ -138,31 +141,69 @@ class Reader {
   size_t at_ = 0;
   uint8_t instruction_bytes_ = 1, line_range_ = 1, opcode_base_ = 1;
   int8_t line_base_ = 0;
-  uint64_t address_ = 0, file_ = 1;
+  uint64_t address_ = 0, file_ = 1, caller_ = 0;
   int64_t line_ = 1;
   std::vector<Row> rows_;
   LineProgram program_;
 };
+
+// The frame of each row of a function. Rows of callers come first.
+std::vector<int> frames_of(const std::vector<Row>& rows, ptx::FrameTable& table) {
+  std::vector<int> frames;
+  for (const Row& row : rows) {
+    const bool is_inlined = row.caller != 0 && row.caller <= frames.size();
+    const int caller = is_inlined ? frames[row.caller - 1] : 0;
+    frames.push_back(table.add({static_cast<int>(row.file), static_cast<int>(row.line), caller}));
+  }
+  return frames;
+}
 
 }  // namespace
 
 SourceLines join_lines(const Bytes& source, const Bytes& ptx) {
   const LineProgram lines = Reader(source).run(), of_ptx = Reader(ptx).run();
   SourceLines result;
+  for (size_t k = 1; k < lines.files.size(); ++k) {
+    result.sources.files[static_cast<int>(k)] = lines.files[k];
+  }
+  ptx::FrameTable table;
   // Both have one sequence a function, in the same order.
   for (size_t k = 0; k < std::min(lines.sequences.size(), of_ptx.sequences.size()); ++k) {
     const std::vector<Row>& rows = lines.sequences[k];
+    const std::vector<int> frames = frames_of(rows, table);
     for (const Row& row : of_ptx.sequences[k]) {
       const auto after = std::upper_bound(rows.begin(), rows.end(), row.address,
                                           [](uint64_t a, const Row& r) { return a < r.address; });
       if (after == rows.begin()) continue;
-      const Row& found = *std::prev(after);
-      if (found.file >= lines.files.size()) continue;
-      result.emplace(static_cast<int>(row.line),
-                     std::make_pair(lines.files[found.file], static_cast<int>(found.line)));
+      const auto found = static_cast<size_t>(after - rows.begin()) - 1;
+      result.frames.emplace(static_cast<int>(row.line), frames[found]);
     }
   }
+  result.sources.frames = table.frames();
   return result;
+}
+
+// Where a .loc line was, a blank one is left: what stands on lines that follow one another has one
+// place. So what ptxas has dropped or merged takes it from its neighbours, where it has one.
+void name_source_lines(ptx::Module& module, const SourceLines& lines) {
+  module.sources = lines.sources;
+  const auto known = [&](const ptx::Statement& s) {
+    const auto found = lines.frames.find(s.line);
+    return found == lines.frames.end() ? 0 : found->second;
+  };
+  for (ptx::Function& f : module.functions) {
+    for (auto group = f.body.begin(), end = group; group != f.body.end(); group = end) {
+      int frame = 0;
+      for (int line = group->line; end != f.body.end() && end->line <= line + 1; ++end) {
+        line = end->line;
+        if (frame == 0) frame = known(*end);
+      }
+      for (; group != end; ++group) {
+        if (known(*group) != 0) frame = known(*group);
+        group->source = module.sources.location(frame);
+      }
+    }
+  }
 }
 
 }  // namespace softcuda

@@ -177,7 +177,7 @@ char* shared_place(Warp& w, const MemoryOperand& op, int lane, uint64_t at, uint
     out_of_bounds(op, lane, "of another block, by an instruction without ::cluster", "shared");
   }
   if (block->is_done()) {
-    throw Fault{Status::kIllegalAddress, "exited block", lane,
+    throw Fault{Status::kLaunchFailed, "exited block", lane,
                 std::string(access_name(op)) + " in the shared memory of block " +
                     std::to_string(block->rank()) + " of the cluster, which has ended"};
   }

@@ -31,8 +31,8 @@ uint64_t residency(const Launch& launch, const Limits& limits) {
 }  // namespace
 
 std::string source_words(const Program& program, const Instruction& i) {
-  const auto file = program.files.find(i.source.file);
-  if (i.source.line == 0 || file == program.files.end())
+  const auto file = program.sources.files.find(i.source.file);
+  if (i.source.line == 0 || file == program.sources.files.end())
     return "line " + std::to_string(i.ptx_line) + " of the PTX";
   return file->second + ":" + std::to_string(i.source.line);
 }
@@ -45,7 +45,9 @@ std::string Report::text() const {
   const auto triple = [](const Dim& d) {
     return "(" + std::to_string(d.x) + "," + std::to_string(d.y) + "," + std::to_string(d.z) + ")";
   };
-  out += " by thread " + triple(thread) + " of block " + triple(block) + "\n  " + what + "\n";
+  out += " by thread " + triple(thread) + " of block " + triple(block);
+  if (!inlined.empty()) out += "\n  in " + inlined;
+  out += "\n  " + what + "\n";
   return out;
 }
 

@@ -68,7 +68,7 @@ struct Fault {
 // What a fault becomes: the report, and the code that the launch ends in.
 struct Report {
   Status status = Status::kSuccess;
-  std::string kind, kernel, function, file, what;
+  std::string kind, kernel, function, file, inlined, what;
   int source_line = 0, ptx_line = 0;
   Dim block, thread;
   std::string text() const;

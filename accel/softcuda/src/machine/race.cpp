@@ -11,7 +11,7 @@ constexpr uint64_t kOffsetMask = (uint64_t{1} << kRankShift) - 1;
 constexpr size_t kMostPublished = 64;
 
 // A read that every lane of a warp knows of: later writes that know this warp know it too.
-bool is_known(WarpOrder& order, Mask lanes, const RaceCell::Read& read) {
+bool is_known(WarpOrder& order, Mask lanes, const RaceRead& read) {
   if (order.all_know(lanes, read.block, read.clock)) return true;
   for (int l = 0; l < kLanes; ++l) {
     if (!has_lane(lanes, l)) continue;
@@ -27,35 +27,10 @@ bool is_known(WarpOrder& order, Mask lanes, const RaceCell::Read& read) {
 
 }  // namespace
 
-// --- cells ---------------------------------------------------------------------------------------
-
-RaceCell& RaceShadow::cell(uint64_t number) {
-  const uint64_t page = number >> kPageShift;
-  if (page >= pages_.size()) pages_.resize((bytes_ >> shift_ >> kPageShift) + 1);
-  if (pages_[page] == nullptr) pages_[page] = std::make_unique<Page>();
-  return pages_[page]->cells[number & ((1u << kPageShift) - 1)];
+RaceDetector::RaceDetector(Grid& grid) : grid_(grid) {
+  static uint64_t launches = 0;
+  number_ = ++launches;
 }
-
-void RaceShadow::split_cells() {
-  const std::vector<std::unique_ptr<Page>> before = std::move(pages_);
-  pages_.clear();
-  const uint64_t parts = uint64_t{1} << shift_;
-  shift_ = 0;
-  for (uint64_t page = 0; page < before.size(); ++page) {
-    if (before[page] == nullptr) continue;
-    for (uint64_t k = 0; k < uint64_t{1} << kPageShift; ++k) {
-      const RaceCell& from = before[page]->cells[k];
-      for (uint64_t part = 0; part < parts; ++part) {
-        RaceCell& to = cell(((page << kPageShift) + k) * parts + part);
-        to.write = from.write, to.read = from.read;
-        if (from.more != nullptr)
-          to.more = std::make_unique<std::vector<RaceCell::Read>>(*from.more);
-      }
-    }
-  }
-}
-
-// --- accesses ------------------------------------------------------------------------------------
 
 RaceDetector::Place RaceDetector::place_of(Warp& warp, uint64_t address) {
   if (address - kSharedWindow < kWindowBytes) {
@@ -68,9 +43,40 @@ RaceDetector::Place RaceDetector::place_of(Warp& warp, uint64_t address) {
   if (address - kLocalWindow < kWindowBytes) return {};
   const Allocation* one = warp.site().last;
   if (one == nullptr || !one->contains(address, 1)) one = grid_.memory().find(address);
-  auto& shadow = shadows_[one];
-  if (shadow == nullptr) shadow = std::make_unique<RaceShadow>(one->bytes);
-  return {shadow.get(), address - one->address, address};
+  if (one->race_launch != number_) {
+    shadows_.push_back(std::make_unique<RaceShadow>(one->bytes));
+    one->race_launch = number_;
+    one->race_shadow = shadows_.back().get();
+  }
+  return {one->race_shadow, address - one->address, address};
+}
+
+// Whole warps that read whole lines, lane by lane.
+bool RaceDetector::read_lines(Warp& warp, const Instruction& i, const MemoryOperand& op,
+                              const Place& place, uint32_t bytes) {
+  const uint32_t lanes = RaceLine::kBytes / bytes;  // of a line
+  if (place.offset % RaceLine::kBytes != 0 || bytes < 4 || op.is_read_only) return false;
+  for (uint32_t at = 0; at < kLanes * bytes; at += RaceLine::kBytes) {
+    if (place.shadow->line(place.offset + at).has_cells()) return false;
+  }
+  WarpOrder& order = *warp.order();
+  const Mask of_line = lanes >= kLanes ? kFullMask : (Mask{1} << lanes) - 1;
+  for (uint32_t at = 0; at < kLanes * bytes; at += RaceLine::kBytes) {
+    const RaceRead now{&i,
+                       order.block(),
+                       order.clock(),
+                       of_line << (at / bytes),
+                       static_cast<uint16_t>(warp.index()),
+                       op.scope,
+                       static_cast<uint8_t>(bytes)};
+    RaceReads& reads = place.shadow->line(place.offset + at).whole();
+    // One that reads in other pieces, or by other lanes, does not stand for this line as a whole.
+    const bool is_alike =
+        reads.is_empty() || (reads.first.bytes == now.bytes && reads.first.lanes == now.lanes);
+    if (!is_alike) return false;
+    reads.add(now, [&](const RaceRead& read) { return is_known(order, now.lanes, read); });
+  }
+  return true;
 }
 
 void RaceDetector::access(Warp& warp, const Instruction& i, const MemoryOperand& op, Mask lanes,
@@ -87,35 +93,44 @@ void RaceDetector::access(Warp& warp, const Instruction& i, const MemoryOperand&
     if (left == lanes || !is_together) {
       place = place_of(warp, address);
       origin = address;
+      const bool is_row = access.shape == Access::Shape::kConsecutive && lanes == kFullMask;
+      const bool is_plain = is_row && !op.is_store && op.scope == Scope::kWeak;
+      if (is_plain && place.shadow != nullptr && read_lines(warp, i, op, place, bytes)) return;
     }
     if (place.shadow == nullptr) continue;
     const Attempt attempt{warp, i, op, access, is_one ? lanes : Mask{1} << l, lanes, address};
-    place.shadow->refine(op.element_bytes);
-    const int shift = place.shadow->shift();
-    const uint64_t first = place.offset + (address - origin);
-    for (uint64_t cell = first >> shift; cell <= (first + bytes - 1) >> shift; ++cell) {
-      check(attempt, place.shadow->cell(cell));
-    }
+    const uint64_t offset = place.offset + (address - origin);
+    RaceCell *cell, *end;
+    place.shadow->line(offset).select(offset % RaceLine::kBytes, bytes, cell, end);
+    for (; cell != end; ++cell) check(attempt, *cell);
     if (op.scope != Scope::kWeak) synchronise(attempt, place.key + (address - origin));
     if (is_one) break;
   }
 }
 
 void RaceDetector::check(const Attempt& attempt, RaceCell& cell) {
+  WarpOrder& order = *attempt.warp.order();
   if (cell.write.by != nullptr) check_write(attempt, cell.write);
-  if (!attempt.op.is_store) return note_read(attempt, cell);
-  if (cell.read.by != nullptr) check_read(attempt, cell.read);
-  if (cell.more != nullptr) {
-    for (const RaceCell::Read& read : *cell.more) check_read(attempt, read);
-    cell.more.reset();
+  if (!attempt.op.is_store) {
+    const RaceRead now{&attempt.i,
+                       order.block(),
+                       order.clock(),
+                       attempt.lanes,
+                       static_cast<uint16_t>(attempt.warp.index()),
+                       attempt.op.scope};
+    cell.reads.add(now, [&](const RaceRead& read) { return is_known(order, now.lanes, read); });
+    return;
   }
-  const WarpOrder& order = *attempt.warp.order();
-  cell.read.by = nullptr;
+  if (!cell.reads.is_empty()) check_read(attempt, cell.reads.first);
+  if (cell.reads.more != nullptr) {
+    for (const RaceRead& read : *cell.reads.more) check_read(attempt, read);
+  }
+  cell.reads.clear();
   cell.write = {&attempt.i, order.block(), order.clock(),
                 static_cast<uint16_t>(order.thread(lowest_lane(attempt.lanes))), attempt.op.scope};
 }
 
-void RaceDetector::check_write(const Attempt& attempt, const RaceCell::Write& write) {
+void RaceDetector::check_write(const Attempt& attempt, const RaceWrite& write) {
   if (attempt.op.is_read_only) {
     report(attempt, lowest_lane(attempt.lanes), "ld.global.nc reads what this launch wrote: a",
            *write.by, write.block, write.thread);
@@ -134,7 +149,7 @@ void RaceDetector::check_write(const Attempt& attempt, const RaceCell::Write& wr
   }
 }
 
-void RaceDetector::check_read(const Attempt& attempt, const RaceCell::Read& read) {
+void RaceDetector::check_read(const Attempt& attempt, const RaceRead& read) {
   WarpOrder& order = *attempt.warp.order();
   if (is_known(order, attempt.lanes, read)) return;
   if (reach_each_other(attempt.op.scope, read.scope, read.block, attempt.warp)) return;
@@ -144,36 +159,6 @@ void RaceDetector::check_read(const Attempt& attempt, const RaceCell::Read& read
     const bool is_own = read.block == order.block() && thread == order.thread(l);
     if (has_lane(read.lanes, k) && !is_own && !order.knows(l, read.block, thread, read.clock))
       report(attempt, l, "races with a", *read.by, read.block, thread);
-  }
-}
-
-void RaceDetector::note_read(const Attempt& attempt, RaceCell& cell) {
-  WarpOrder& order = *attempt.warp.order();
-  const RaceCell::Read now{&attempt.i,
-                           order.block(),
-                           order.clock(),
-                           attempt.lanes,
-                           static_cast<uint16_t>(attempt.warp.index()),
-                           attempt.op.scope};
-  const auto joins = [&](RaceCell::Read& read) {
-    const bool is_same = read.block == now.block && read.warp == now.warp &&
-                         read.clock == now.clock && read.scope == now.scope;
-    if (is_same) read.lanes |= now.lanes;
-    return is_same;
-  };
-  if (cell.read.by != nullptr && joins(cell.read)) return;
-  if (cell.read.by == nullptr || (cell.more == nullptr && is_known(order, now.lanes, cell.read))) {
-    cell.read = now;
-    return;
-  }
-  if (cell.more == nullptr) cell.more = std::make_unique<std::vector<RaceCell::Read>>();
-  if (std::any_of(cell.more->begin(), cell.more->end(), joins)) return;
-  const auto known = [&](const RaceCell::Read& read) { return is_known(order, now.lanes, read); };
-  cell.more->erase(std::remove_if(cell.more->begin(), cell.more->end(), known), cell.more->end());
-  if (known(cell.read)) {
-    cell.read = now;
-  } else {
-    cell.more->push_back(now);
   }
 }
 

@@ -7,58 +7,14 @@
 #include <vector>
 
 #include "access.h"
-#include "order.h"
+#include "race_shadow.h"
 
 namespace softcuda {
-
-// Who accessed a piece of memory: the last write, and the reads that a next write must know of.
-struct RaceCell {
-  struct Write {
-    const Instruction* by = nullptr;
-    uint32_t block = 0, clock = 0;
-    uint16_t thread = 0;
-    Scope scope = Scope::kWeak;
-  };
-  struct Read {
-    const Instruction* by = nullptr;
-    uint32_t block = 0, clock = 0;
-    Mask lanes = 0;
-    uint16_t warp = 0;
-    Scope scope = Scope::kWeak;
-  };
-  Write write;
-  Read read;
-  std::unique_ptr<std::vector<Read>> more;  // reads beside the first
-};
-
-// The cells of an allocation, or of a block's shared memory: one for 4 bytes, or, once something
-// smaller was accessed, one for each byte.
-class RaceShadow {
- public:
-  explicit RaceShadow(uint64_t bytes) : bytes_(bytes) {}
-  // Make cells for accesses of so many bytes possible.
-  void refine(uint32_t bytes) {
-    if (bytes < (uint32_t{1} << shift_)) split_cells();
-  }
-  int shift() const { return shift_; }
-  RaceCell& cell(uint64_t number);
-
- private:
-  static constexpr int kPageShift = 8;
-  struct Page {
-    RaceCell cells[1 << kPageShift];
-  };
-  void split_cells();
-
-  uint64_t bytes_;
-  int shift_ = 2;
-  std::vector<std::unique_ptr<Page>> pages_;
-};
 
 // Looks at every access of one launch.
 class RaceDetector {
  public:
-  explicit RaceDetector(Grid& grid) : grid_(grid) {}
+  explicit RaceDetector(Grid& grid);
 
   // Lanes of a warp access memory, before they do. Throws Fault.
   void access(Warp& warp, const Instruction& i, const MemoryOperand& op, Mask lanes,
@@ -82,10 +38,11 @@ class RaceDetector {
   };
 
   Place place_of(Warp& warp, uint64_t address);
+  bool read_lines(Warp& warp, const Instruction& i, const MemoryOperand& op, const Place& place,
+                  uint32_t bytes);
   void check(const Attempt& attempt, RaceCell& cell);
-  void check_write(const Attempt& attempt, const RaceCell::Write& write);
-  void check_read(const Attempt& attempt, const RaceCell::Read& read);
-  void note_read(const Attempt& attempt, RaceCell& cell);
+  void check_write(const Attempt& attempt, const RaceWrite& write);
+  void check_read(const Attempt& attempt, const RaceRead& read);
   void synchronise(const Attempt& attempt, uint64_t key);
   bool reach_each_other(Scope one, Scope other, uint32_t block, const Warp& warp) const;
   bool stores_the_same(const Attempt& attempt, int lane, int other) const;
@@ -93,7 +50,8 @@ class RaceDetector {
                            const Instruction& other, uint32_t block, uint32_t thread) const;
 
   Grid& grid_;
-  std::unordered_map<const Allocation*, std::unique_ptr<RaceShadow>> shadows_;
+  uint64_t number_;  // of the launch: what an allocation remembers of others is void
+  std::vector<std::unique_ptr<RaceShadow>> shadows_;
   std::unordered_map<uint64_t, std::vector<Published>> published_;
 };
 

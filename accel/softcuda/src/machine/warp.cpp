@@ -113,9 +113,10 @@ void Warp::locate(int index, Report& report, int lane) const {
   report.function = split.frame->function->name;
   report.ptx_line = i.ptx_line;
   report.source_line = i.source.line;
-  const auto& files = block_.grid().launch().program->files;
-  const auto file = files.find(i.source.file);
-  if (file != files.end()) report.file = file->second;
+  const ptx::SourceMap& sources = block_.grid().launch().program->sources;
+  const auto file = sources.files.find(i.source.file);
+  if (file != sources.files.end()) report.file = file->second;
+  report.inlined = sources.inlining(i.source.frame);
   report.thread = thread_of(lane);
 }
 
@@ -487,7 +488,7 @@ void Warp::cluster_barrier(const BarrierOperand& operand, Mask lanes) {
   const bool arrives = operand.kind == BarrierOperand::Kind::kClusterArrive;
   const Mask wrong = arrives ? lanes & cluster_arrived_ : lanes & ~cluster_arrived_;
   if (wrong != 0) {
-    throw Fault{Status::kLaunchFailed, "bad barrier", lowest_lane(wrong),
+    throw Fault{Status::kIllegalInstruction, "bad barrier", lowest_lane(wrong),
                 arrives ? "a thread arrives twice at the cluster's barrier without a wait"
                         : "a thread waits at the cluster's barrier without having arrived"};
   }

@@ -18,6 +18,8 @@ constexpr uint64_t kFunctionWindow = uint64_t{0x43} << 56;  // addresses of func
 // Where allocations lie: beyond every pointer of a process, so that none can be mistaken.
 constexpr uint64_t kDeviceBase = uint64_t{0x02} << 56;
 
+class RaceShadow;
+
 struct Allocation {
   enum class Kind { kDevice, kVariable, kConstant, kHost };
   uint64_t address = 0;
@@ -29,6 +31,9 @@ struct Allocation {
   bool is_live = true;
   // A byte for each: whether it was written. Null where nobody asks, or all counts as written.
   std::unique_ptr<uint8_t[]> written;
+  // Who accessed it, where races are looked for: of one launch, by number.
+  mutable RaceShadow* race_shadow = nullptr;
+  mutable uint64_t race_launch = 0;
 
   bool contains(uint64_t first, uint64_t count) const {
     return first - address < bytes && count <= bytes - (first - address);

@@ -186,7 +186,8 @@ struct Function {
   uint32_t shared_begin = 0, shared_end = 0;  // .shared variables of an entry
   uint32_t dynamic_shared = 0;                // where `extern .shared` begins
   bool uses_dynamic_shared = false;
-  int registers = 0;  // 32-bit ones a thread, from the image or estimated
+  int registers = 0;  // 32-bit ones a thread
+  const char* registers_source = "liveness";  // who said so: "cubin", "ptxas", or an estimate
   int max_threads = 1024;
   int required_threads[3] = {0, 0, 0};
   int cluster[3] = {0, 0, 0};
@@ -216,7 +217,7 @@ struct Program {
   std::map<uint64_t, const Function*> function_addresses;
   std::map<std::string, std::pair<uint64_t, uint64_t>> variables;  // address and bytes
   std::map<std::string, uint32_t> shared_variables;                // module scope: offsets
-  std::map<int, std::string> files;
+  ptx::SourceMap sources;
 };
 
 // Decode a module and give its variables memory. Throws PtxError or ApiError.

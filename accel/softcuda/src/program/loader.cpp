@@ -18,10 +18,22 @@ class Loader {
   Loader(const ptx::Module& module, DeviceMemory& memory)
       : module_(module), memory_(memory), program_(std::make_unique<Program>()) {}
 
+  // What was allocated goes where the rest of the module cannot be loaded.
   std::unique_ptr<Program> run() {
+    try {
+      load();
+    } catch (...) {
+      for (const auto& variable : program_->variables) memory_.release(variable.second.first);
+      throw;
+    }
+    return std::move(program_);
+  }
+
+ private:
+  void load() {
     program_->version = module_.version;
-    program_->target = module_.target;
-    program_->files = module_.files;
+    program_->target = module_.target.number;
+    program_->sources = module_.sources;
     symbols_.module = &module_;
     symbols_.program = program_.get();
     symbols_.watches_registers = memory_.watches();
@@ -33,10 +45,8 @@ class Loader {
       if (!f.is_declaration) Decoder(f, symbols_, *program_->functions[f.name]).run();
     }
     find_calls();
-    return std::move(program_);
   }
 
- private:
   static bool has_memory(const Variable& v) {
     return (v.space == Space::kGlobal || v.space == Space::kConst) && !v.is_extern;
   }

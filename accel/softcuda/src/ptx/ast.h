@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "../common.h"
+#include "architecture.h"
+#include "source_frames.h"
 
 namespace softcuda::ptx {
 
@@ -81,11 +83,6 @@ struct Operand {
   std::vector<Operand> parts;
 };
 
-struct SourceLocation {
-  int file = 0;
-  int line = 0;
-};
-
 struct Statement {
   int guard = -1;  // register index of @%p, or -1
   bool guard_negated = false;
@@ -118,10 +115,11 @@ struct Function {
 
 struct Module {
   int version = 0;  // 85 for 8.5
-  int target = 0;   // 80 for sm_80
+  Architecture target;
+  int target_line = 0;
   std::vector<Variable> variables;
   std::vector<Function> functions;
-  std::map<int, std::string> files;
+  SourceMap sources;
 };
 
 // Parse a PTX text.

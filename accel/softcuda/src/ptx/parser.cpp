@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <unordered_map>
 
@@ -38,13 +39,17 @@ constexpr uint64_t kMostBytes = uint64_t{1} << 40;
 constexpr int kMostRegisters = 1 << 20;
 constexpr int kDeepestScope = 200;
 
+// File, line and column of a .loc.
+using Place = std::array<int, 3>;
+
 class Parser {
  public:
   explicit Parser(const std::string& text) : tokens_(tokenize(text)) {}
 
   Module run() {
     while (here().kind != Token::Kind::kEnd) module_item();
-    if (module_.version == 0 || module_.target == 0) {
+    name_sources();
+    if (module_.version == 0 || module_.target.number == 0) {
       throw PtxError(1, "a PTX text begins with .version and .target");
     }
     return std::move(module_);
@@ -122,7 +127,7 @@ class Parser {
       take(), take();
       const int number = static_cast<int>(integer());
       if (here().kind != Token::Kind::kString) fail("expected a file name");
-      module_.files[number] = take().text;
+      module_.sources.files[number] = take().text;
       skip_line(line);
     } else if (word == "section") {
       skip_section();
@@ -150,10 +155,12 @@ class Parser {
   void target(int line) {
     do {
       const std::string word = name("a target");
-      if (word.rfind("sm_", 0) == 0) module_.target = std::atoi(word.c_str() + 3);
       if (word == "texmode_unified" || word == "texmode_independent" || word == "debug") continue;
+      module_.target = architecture_named(word);
+      if (module_.target.number == 0) throw PtxError(line, "target " + word + " is not known");
     } while (accept(","));
-    if (module_.target == 0) throw PtxError(line, ".target names no sm_ architecture");
+    if (module_.target.number == 0) throw PtxError(line, ".target names no sm_ architecture");
+    module_.target_line = line;
   }
 
   void skip_section() {
@@ -354,6 +361,7 @@ class Parser {
     f.is_visible = is_visible;
     f.line = here().line;
     scopes_.assign(1, Scope{});
+    frames_at_.clear();
     function_ = &f;
     if (accept("(")) f.results = parameters();
     f.name = name("a function's name");
@@ -417,9 +425,9 @@ class Parser {
     Statement last;
     last.opcode = f.is_entry ? "exit" : "ret";
     last.line = here().line;
-    last.source = source_;
+    last.source.frame = frame_;
     f.body.push_back(last);
-    source_ = SourceLocation{};
+    frame_ = 0;
   }
 
   void block(int depth) {
@@ -465,15 +473,48 @@ class Parser {
       registers();
     } else if (word == "loc") {
       take(), take();
-      source_.file = static_cast<int>(integer());
-      source_.line = static_cast<int>(integer());
-      skip_line(line);
+      location(line);
     } else if (word == "pragma") {
       skip_statement();
     } else if (word == "section") {
       skip_section();
     } else {
       variables(function_->variables, false, &scopes_.back());
+    }
+  }
+
+  // `.loc file line column`, and of what is inlined `, function_name label, inlined_at file line
+  // column`: a place that an earlier .loc has given, with the place it was inlined at in turn.
+  void location(int line) {
+    const Place place = source_place(line);
+    int caller = 0;
+    while (here().kind != Token::Kind::kEnd && here().line == line) {
+      if (here().text != "inlined_at") {
+        take();
+        continue;
+      }
+      take();
+      const Place at = source_place(line);
+      const auto known = frames_at_.find(at);
+      caller = known != frames_at_.end() ? known->second : frames_.add({at[0], at[1], 0});
+    }
+    frame_ = frames_.add({place[0], place[1], caller});
+    frames_at_[place] = frame_;
+  }
+
+  Place source_place(int line) {
+    Place place = {static_cast<int>(integer()), static_cast<int>(integer()), 0};
+    if (here().line == line && here().kind == Token::Kind::kInteger) {
+      place[2] = static_cast<int>(integer());
+    }
+    return place;
+  }
+
+  // Files are named at the end: only then is it known which frames are the user's.
+  void name_sources() {
+    module_.sources.frames = frames_.frames();
+    for (Function& f : module_.functions) {
+      for (Statement& s : f.body) s.source = module_.sources.location(s.source.frame);
     }
   }
 
@@ -545,7 +586,7 @@ class Parser {
   void statement() {
     Statement s;
     s.line = here().line;
-    s.source = source_;
+    s.source.frame = frame_;
     if (accept("@")) {
       s.guard_negated = accept("!");
       const std::string text = name("a predicate");
@@ -682,7 +723,10 @@ class Parser {
   Module module_;
   Function* function_ = nullptr;
   std::vector<Scope> scopes_;
-  SourceLocation source_;
+  // Of the function that is read: the frame of what follows, and the last one of each place.
+  int frame_ = 0;
+  std::map<Place, int> frames_at_;
+  FrameTable frames_;
 };
 
 }  // namespace
