@@ -21,7 +21,11 @@ from .fuzz.invalid import HEAD, TAIL, spoilt, statements
 ROOT = Path(__file__).parents[2]
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 #: Small, so that a kernel that never ends does; and what is loaded stays small too.
-LIMITS = {"SOFTCUDA_BUDGET": "100000", "SOFTCUDA_MEMORY_MB": "32"}
+LIMITS = {
+    "SOFTCUDA_BUDGET": "100000",
+    "SOFTCUDA_MEMORY_MB": "32",
+    "SOFTCUDA_COMPUTE_CAPABILITY": "120",
+}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.softcuda.fuzz.corpus import samples
 #: Registers of every class that the corpus uses, so that one module serves every statement.
 HEAD = """\
 .version 8.7
-.target sm_90
+.target sm_80
 .address_size 64
 .visible .entry k(.param .u64 p0)
 {
