@@ -243,6 +243,22 @@ def is_usable(path: Path) -> bool:
     return (march[0] if march else _BASELINE) in (_BASELINE, _level_of_this_machine())
 
 
+def flags_of(path: Path) -> list[str]:
+    """The compiler's flags for a library that :func:`library` returned.
+
+    Parameters
+    ----------
+    path : Path
+        Of the library.
+
+    Returns
+    -------
+    list of str
+    """
+    record = json.loads(path.with_name(RECORD).read_text(encoding="utf-8"))
+    return [str(flag) for flag in record["flags"]]
+
+
 def runtimes(path: Path) -> tuple[str, ...]:
     """The libraries that a process must load before this one, for the sanitizers in it.
 
@@ -257,7 +273,7 @@ def runtimes(path: Path) -> tuple[str, ...]:
         For ``LD_PRELOAD``; empty where the library has no sanitizers.
     """
     record = json.loads(path.with_name(RECORD).read_text(encoding="utf-8"))
-    flag = next((f for f in record["flags"] if f.startswith("-fsanitize=")), "")
+    flag = next((f for f in flags_of(path) if f.startswith("-fsanitize=")), "")
     wanted = {"address": "libasan.so", "undefined": "libubsan.so", "thread": "libtsan.so"}
     chosen = [wanted[name] for name in flag.partition("=")[2].split(",") if name]
     # The address sanitizer wraps throw, and looks for it when it starts.

@@ -130,8 +130,9 @@ except (RuntimeError, TypeError, ValueError) as error:
 
 def test_activate_honours_its_arguments() -> None:
     assert activate("check=['race', 'uninit'], seed=3") == "status 0 race,uninit\n"
-    told = activate("compute_capability=90", after="major = ctypes.c_int(); driver."
-                    "cuDeviceGetAttribute(ctypes.byref(major), 75, 0); print(major.value)")  # fmt: skip
+    attribute = "driver.cuDeviceGetAttribute(ctypes.byref(major), 75, 0)"
+    after = f"major = ctypes.c_int(); {attribute}; print(major.value)"
+    told = activate("compute_capability=90", after=after)
     assert told.splitlines()[-1] == "9"
 
 
@@ -179,3 +180,12 @@ def test_without_a_compiler_the_reason_is_named() -> None:
     done = softcuda("build", "--strict", CXX="no-such-compiler")
     assert done.returncode == 1
     assert "no C++ compiler: no-such-compiler not found" in done.stderr
+
+
+def test_the_benchmark_runs_what_it_compares() -> None:
+    """Each contestant computes what NumPy does, by as many instructions on every machine."""
+    done = softcuda("bench", "--rounds=1")
+    assert done.returncode == 0, done.stderr
+    for name in ("bounds and counters", "with race and uninit", "4 blocks, 2 threads", "NumPy"):
+        assert name in done.stdout
+    assert "9,802,880 in one LSTM, 960 in the launch of a warp" in done.stdout
