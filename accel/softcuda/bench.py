@@ -166,7 +166,7 @@ def _work(contestant: Contestant) -> tuple[Callable[[], object], int]:
 def _sample(run: Callable[[], object], seconds: float) -> list[Sample]:
     """Times of single runs, for a while; the first warms up and is thrown away."""
     run()
-    samples = []
+    samples: list[Sample] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or not samples:
         wall, cpu = time.perf_counter(), time.process_time()

@@ -32,7 +32,16 @@ SANITIZERS = ("address", "undefined", "thread")
 _FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off")
 _OPTIMIZED = ("-O3",)
 _SANITIZED = ("-O1", "-g1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
-_STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror")
+# Not -Wpedantic, which knows no __int128, nor -Wshadow, by which g++ means constructors too.
+_STRICT = (
+    "-Wall",
+    "-Wextra",
+    "-Wconversion",
+    "-Wsign-conversion",
+    "-Wnon-virtual-dtor",
+    "-Werror",
+    "-Wno-pass-failed",
+)  # clang++, of a loop that it could not vectorise
 # mul and add must not be fused, and these two set the rounding mode.
 _ROUNDING = ("decode_float.cpp", "decode_convert.cpp")
 _BASELINE = ""

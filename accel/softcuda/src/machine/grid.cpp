@@ -20,7 +20,7 @@ uint64_t residency(const Launch& launch, const Limits& limits) {
   const uint64_t warps = threads / kLanes;
   const uint64_t shared =
       launch.entry->shared_end - launch.entry->shared_begin + launch.dynamic_shared;
-  const uint64_t registers = threads * std::max<uint64_t>(launch.entry->registers, 16);
+  const uint64_t registers = threads * static_cast<uint64_t>(std::max(launch.entry->registers, 16));
   uint64_t blocks = std::min<uint64_t>(kBlocksOfMultiprocessor, kWarpsOfMultiprocessor / warps);
   blocks = std::min(blocks, kRegistersOfMultiprocessor / registers);
   if (shared != 0) blocks = std::min(blocks, kSharedOfMultiprocessor / shared);
@@ -67,7 +67,9 @@ Grid::~Grid() = default;
 int Grid::host_threads() const {
   const bool is_independent = !launch_.entry->communicates && !limits_.checks.race &&
                               limits_.schedule != Schedule::kAdversarial;
-  return is_independent ? static_cast<int>(std::min<uint64_t>(limits_.threads, clusters_)) : 1;
+  return is_independent
+             ? static_cast<int>(std::min(static_cast<uint64_t>(limits_.threads), clusters_))
+             : 1;
 }
 
 Report Grid::run() {
