@@ -76,10 +76,10 @@ class Recipe(NamedTuple):
         if not sys.platform.startswith("linux"):
             raise BuildError(f"softcuda runs on Linux only, this is {sys.platform}")
         compiler = find_compiler()
-        version = _version(compiler)
+        version = _ask(compiler, "--version").partition("\n")[0]
         if sanitize and "clang" in version:
             raise BuildError("sanitizers are built with g++: Python can load its libraries of them")
-        level = _level_of_this_machine()
+        level = _level_of_this_machine() if _is_native(compiler) else _BASELINE
         flags = [*_FLAGS, *((f"-march={level}",) if level else ())]
         flags += [*_SANITIZED, f"-fsanitize={','.join(sanitize)}"] if sanitize else _OPTIMIZED
         flags += _STRICT if strict else ()
@@ -306,10 +306,15 @@ def sources_digest() -> str:
 
 
 @functools.cache
-def _version(compiler: str) -> str:
-    """The first line of what a compiler says of itself."""
-    asked = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
-    return asked.stdout.partition("\n")[0]
+def _ask(compiler: str, option: str) -> str:
+    """What a compiler says of itself."""
+    asked = subprocess.run([compiler, option], capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
+
+
+def _is_native(compiler: str) -> bool:
+    """Whether it compiles for machines like this one: a cross compiler does not."""
+    return _ask(compiler, "-dumpmachine").partition("-")[0] == platform.machine()
 
 
 @functools.cache
