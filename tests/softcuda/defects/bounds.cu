@@ -112,7 +112,7 @@ extern "C" __global__ void local_write_above(int* data) {
   int mine[8] = {};
   int i = threadIdx.x;
   mine[(data[i] & 7) + DEFECT] = i;  // HERE
-  data[i] = mine[data[i + 1] & 7];
+  data[i] = mine[data[i + 64] & 7];
 }
 
 // out-of-bounds read <<<1, 32>>>
@@ -121,7 +121,7 @@ extern "C" __global__ void local_read_far_above(int* data) {
   int mine[8] = {};
   int i = threadIdx.x;
   mine[data[i] & 7] = i;
-  data[i] = mine[(data[i + 1] & 7) + DEFECT * (data[1] << 20)];  // HERE
+  data[i] = mine[(data[i + 64] & 7) + DEFECT * (data[1] << 20)];  // HERE
 }
 
 // out-of-bounds read <<<1, 32>>>
@@ -130,7 +130,7 @@ extern "C" __global__ void local_read_below(int* data) {
   int mine[8] = {};
   int i = threadIdx.x;
   mine[data[i] & 7] = i;
-  data[i] = mine[(data[i + 1] & 7) - DEFECT];  // HERE
+  data[i] = mine[(data[i + 64] & 7) - DEFECT];  // HERE
 }
 
 __constant__ int weights[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};

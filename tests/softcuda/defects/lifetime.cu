@@ -52,7 +52,7 @@ extern "C" __global__ void free_of_the_middle(int* data) {
   int* mine = static_cast<int*>(malloc(8 * sizeof(int)));
   int* end = mine;
   for (int k = 0; k < 8; k++) *end++ = data[k];
-  data[i] = mine[i % 8];
+  data[i + 64] = mine[i % 8];
   free(DEFECT ? end - 8 + data[1] : mine);  // HERE
 }
 

@@ -98,6 +98,13 @@ void Block::note_exit(Warp& warp, Mask lanes) {
   cluster_.check_barrier();
 }
 
+int Block::stand_at_first() {
+  const auto first =
+      std::find_if(warps_.begin(), warps_.end(), [](const auto& warp) { return !warp->is_done(); });
+  turn_ = first->get();
+  return (*first)->stand_at_first();
+}
+
 // --- barriers ------------------------------------------------------------------------------------
 
 void Block::arrive(Warp& warp, const BarrierOperand& operand, int id, uint64_t expected, Mask lanes,
@@ -148,7 +155,7 @@ void Block::complete(int id) {
   const std::vector<Mask> arrived = barrier.arrived;
   barrier.is_in_use = false;
   if (!barrier.past.is_empty()) {
-    barrier.past.add(ended_);
+    if (barrier.expected == 0) barrier.past.add(ended_);
     const Ref<Knowledge> past = barrier.past.take(threads());
     for (const auto& warp : warps_) warp->order()->take(warp->lanes_at_barrier(id), past);
   }

@@ -155,6 +155,10 @@ Report Worker::report(const Fault& fault, const Cluster& cluster) const {
   return result;
 }
 
+void Worker::suspect(const Fault& fault, Block& block) {
+  if (suspicion_.status == Status::kSuccess) suspicion_ = report(fault, block.cluster());
+}
+
 // Give a cluster its turn. False if a thread of it failed.
 bool Worker::run_one(Resident& one) {
   try {
@@ -162,12 +166,14 @@ bool Worker::run_one(Resident& one) {
     const bool can_go_on = one.cluster->run(static_cast<int64_t>(grid_.limits().quantum));
     if (!one.cluster->is_done() && !can_go_on) {
       one.cluster->check_stuck();
-      throw Fault{Status::kLaunchTimeout, "deadlock", 0,
-                  "all threads of the block wait at barriers"};
+      throw deadlock({&one}, "all threads wait at barriers");
     }
     return true;
   } catch (const Fault& fault) {
-    grid_.fail(one.number, report(fault, *one.cluster));
+    // What was read before it was written may be what led here; but if two threads raced for it,
+    // that is the cause of both.
+    const bool has_cause = suspicion_.status != Status::kSuccess && fault.kind != "data race";
+    grid_.fail(one.number, has_cause ? suspicion_ : report(fault, *one.cluster));
     return false;
   }
 }
@@ -186,32 +192,37 @@ void Worker::run() {
     progress_ = false;
     if (!run_one(one)) return;
     const bool is_done = one.cluster->is_done();
+    if (is_done && suspicion_.status != Status::kSuccess && !is_more() && running_.empty())
+      return grid_.fail(one.number, suspicion_);
     idle = progress_ || is_done ? 0 : idle + grid_.limits().quantum;
     if (!is_done) running_.push_back(std::move(one));
     const bool all_are_here = !is_more() || running_.size() == resident_;
     if (idle > grid_.limits().patience && all_are_here && !running_.empty() &&
         grid_.limits().checks.deadlock) {
-      return report_deadlock(idle);
+      std::vector<Resident*> waiting;
+      for (Resident& each : running_) waiting.push_back(&each);
+      const Fault fault = deadlock(waiting, "no thread on the device has changed memory for " +
+                                                std::to_string(idle) + " instructions");
+      return grid_.fail(running_.front().number, report(fault, *running_.front().cluster));
     }
   }
 }
 
-void Worker::report_deadlock(uint64_t idle) {
+// A deadlock, with the places of all that wait, at the first of them.
+Fault Worker::deadlock(const std::vector<Resident*>& waiting, std::string what) const {
   constexpr size_t kMostBlocks = 16;
-  std::string what = "no thread on the device has changed memory for " + std::to_string(idle) +
-                     " instructions; it is";
   size_t shown = 0;
-  for (const Resident& one : running_) {
-    for (const auto& block : one.cluster->blocks()) {
+  what += ":";
+  for (const Resident* one : waiting) {
+    for (const auto& block : one->cluster->blocks()) {
       if (block->is_done() || shown++ >= kMostBlocks) continue;
-      what += "\n  in block " + std::to_string(block->number()) + ":";
+      what += "\n    block " + std::to_string(block->number());
       for (const auto& warp : block->warps()) {
-        if (!warp->is_done()) what += " warp " + std::to_string(warp->index()) + warp->places();
+        if (!warp->is_done()) what += ", warp " + std::to_string(warp->index()) + warp->places();
       }
     }
   }
-  const Resident& first = running_.front();
-  grid_.fail(first.number, report({Status::kLaunchTimeout, "deadlock", 0, what}, *first.cluster));
+  return {Status::kLaunchTimeout, "deadlock", waiting.front()->cluster->stand_at_first(), what};
 }
 
 }  // namespace softcuda

@@ -64,6 +64,8 @@ class Worker {
   // Memory has changed, or time was read: whoever waits may go on.
   void note_progress() { progress_ = true; }
   bool watches_memory() const { return watches_memory_; }
+  // A fault that is reported at the end of the launch, unless a race is found that explains it.
+  void suspect(const Fault& fault, Block& block);
 
  private:
   struct Resident {
@@ -72,7 +74,7 @@ class Worker {
   };
   bool run_one(Resident& one);
   Report report(const Fault& fault, const Cluster& cluster) const;
-  void report_deadlock(uint64_t idle);
+  Fault deadlock(const std::vector<Resident*>& waiting, std::string what) const;
 
   Grid& grid_;
   bool is_alone_;
@@ -81,6 +83,7 @@ class Worker {
   uint64_t random_state_;
   uint64_t resident_;
   std::deque<Resident> running_;
+  Report suspicion_;
   std::map<Function*, std::vector<Site>> sites_;
 };
 

@@ -62,6 +62,7 @@ class Warp {
   void release_barrier(int id, bool has_result, uint32_t result);
   // If lanes wait for others that cannot come: the fault that this is.
   void check_stuck();
+  int stand_at_first();
   // Where its splits are, in words.
   std::string places() const;
 
@@ -133,6 +134,7 @@ class Warp {
   void finish(Ref<Join> join);
   Ref<Frame> new_frame(const Function& function, Ref<Frame> parent);
   void merge_equal();
+  bool release_parked();
   Split& running() { return splits_[static_cast<size_t>(current_)]; }
 
   Block& block_;

@@ -105,9 +105,7 @@ template <bool has_result>
 void decode_atomic(Decoder& d, Modifiers& mods) {
   MemoryOperand& op = new_memory_operand(d);
   op.is_store = op.is_atomic = true;
-  op.scope = Scope::kDevice;  // where none is written
   take_order(mods, op);
-  if (op.scope == Scope::kDevice) op.scope = take_scope(mods, Scope::kDevice);
   op.space = take_space(mods, &op.reaches_cluster);
   const Atomic which = atomic_named(d, mods);
   mods.take("noftz");

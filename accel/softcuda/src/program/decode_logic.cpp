@@ -384,6 +384,7 @@ void decode_selp(Decoder& d, Modifiers& mods) {
   const Row c = d.predicate(p);
   Instruction& i = d.emit(type.bits == 64 ? select<uint64_t> : select<uint32_t>, Category::kMove);
   i.a = a, i.b = b, i.c = c, i.immediate = negated, i.d = d.destination(d.operand(0), type);
+  i.moves = Moves::kSelected;
 }
 
 template <class T, class S>
@@ -518,7 +519,7 @@ void decode_mov(Decoder& d, Modifiers& mods) {
   const Row a = d.source(from, type);
   Instruction& i =
       d.emit(type.bits == 64 ? unary<Copy, uint64_t> : unary<Copy, uint32_t>, Category::kMove);
-  i.a = a, i.d = d.destination(d.operand(0), type);
+  i.a = a, i.d = d.destination(d.operand(0), type), i.moves = Moves::kAll;
 }
 
 }  // namespace

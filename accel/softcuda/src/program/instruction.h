@@ -115,6 +115,9 @@ struct CallOperand {
   std::vector<std::pair<uint32_t, uint32_t>> results;
 };
 
+// Instructions that move a register, all of it or by lanes: what was never written may be moved.
+enum class Moves : uint8_t { kNothing, kAll, kSelected };
+
 // What Instruction::extra points to.
 enum class OperandKind : uint8_t { kNone, kMemory, kBarrier, kCall, kBranchTable };
 
@@ -125,6 +128,7 @@ struct Instruction {
   Row guard = kNoRow;
   Flow flow = Flow::kNext;
   OperandKind operand = OperandKind::kNone;
+  Moves moves = Moves::kNothing;  // a to d; or a where c holds (b where not) to d
   Category category = Category::kMove;
   bool guard_negated = false;
   bool is_auxiliary = false;  // belongs to another instruction of its statement; is not counted
@@ -186,7 +190,7 @@ struct Function {
   uint32_t shared_begin = 0, shared_end = 0;  // .shared variables of an entry
   uint32_t dynamic_shared = 0;                // where `extern .shared` begins
   bool uses_dynamic_shared = false;
-  int registers = 0;  // 32-bit ones a thread
+  int registers = 0;                          // 32-bit ones a thread
   const char* registers_source = "liveness";  // who said so: "cubin", "ptxas", or an estimate
   int max_threads = 1024;
   int required_threads[3] = {0, 0, 0};

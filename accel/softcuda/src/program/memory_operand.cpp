@@ -42,7 +42,7 @@ void take_order(Modifiers& mods, MemoryOperand& op) {
       mods.take_one({"volatile", "relaxed", "acquire", "release", "acq_rel", "weak", "mmio"});
   if (order == "mmio") mods.take("relaxed");
   const Scope scope = take_scope(mods, Scope::kDevice);
-  if (order.empty() || order == "weak") return;
+  if (order == "weak" || (order.empty() && !op.is_atomic)) return;
   op.scope = scope;
   op.order = order == "acquire"   ? Order::kAcquire
              : order == "release" ? Order::kRelease
