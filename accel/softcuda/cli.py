@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from .build import BuildError, find_compiler, library
 from .device import environment, nvidia_folder
+from .report import read, run_with_table, table
 
 __all__ = ["main"]
 
@@ -36,11 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = commands.add_parser("run", help="run a program with the device in software")
     run.add_argument("--schedule", choices=("post-dominator", "lowest-pc", "adversarial"))
     run.add_argument("--seed", type=int, help="of the adversarial schedule")
-    run.add_argument("--profile", metavar="FILE", help="write what was counted as JSON")
+    run.add_argument(
+        "--streams", choices=("synchronous", "lazy"), help="when the work of a stream is done"
+    )
+    run.add_argument(
+        "--profile", metavar="FILE", help="write what was counted as JSON; -: print it as a table"
+    )
     run.add_argument("program", nargs=argparse.REMAINDER, help="the program and its arguments")
     run.set_defaults(action=_run)
     build = commands.add_parser("build", help="build the library, if it is not there yet")
     build.set_defaults(action=_build)
+    profile = commands.add_parser("profile", help="print what --profile wrote as a table")
+    profile.add_argument("files", metavar="FILE", nargs="+", type=Path, help="one a process")
+    profile.set_defaults(action=_profile)
     doctor = commands.add_parser("doctor", help="say what is there and what is missing")
     doctor.set_defaults(action=_doctor)
     install = commands.add_parser(
@@ -70,14 +80,27 @@ def _run(args: argparse.Namespace) -> int:
     # PyCUDA that was built elsewhere may look for its driver in a place of its own.
     before = os.environ.get("LD_PRELOAD")
     changed["LD_PRELOAD"] = f"{path}:{before}" if before else str(path)
-    for name in ("schedule", "seed", "profile"):
+    for name in ("schedule", "seed", "streams", "profile"):
         if getattr(args, name) is not None:
             changed[f"SOFTCUDA_{name.upper()}"] = str(getattr(args, name))
     try:
+        if args.profile == "-":
+            status, text = run_with_table(program, changed)
+            print(text, file=sys.stderr)
+            return status
         os.execvpe(program[0], program, changed)
     except OSError as error:
         print(f"softcuda run: error: {program[0]}: {error.strerror}", file=sys.stderr)
         return 2
+
+
+def _profile(args: argparse.Namespace) -> int:
+    try:
+        print(table(read(args.files)))
+    except (OSError, ValueError) as error:
+        print(f"softcuda profile: error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _build(_: argparse.Namespace) -> int:

@@ -16,6 +16,8 @@ namespace softcuda {
 
 class Block;
 class Grid;
+class KernelHeap;
+class PrintBuffer;
 
 struct Dim {
   uint32_t x = 1, y = 1, z = 1;
@@ -61,7 +63,8 @@ struct Limits {
   uint64_t quantum = 200'000;             // instructions of a block before the next has its turn
   uint64_t patience = 200'000'000;        // instructions without a change in memory: a deadlock
   uint32_t stack_bytes = 16 * 1024;       // local memory of a thread beside what the entry needs
-  uint32_t heap_bytes = 8 * 1024 * 1024;  // of malloc in kernels
+  KernelHeap* heap = nullptr;             // of malloc in kernels; of the context, as is
+  PrintBuffer* prints = nullptr;          // what printf in kernels wrote
 };
 
 // The registers and .param variables of one call of a function, for all lanes in it.
@@ -230,7 +233,8 @@ class Block {
 struct Launch {
   Function* entry = nullptr;
   const Program* program = nullptr;
-  Dim grid, block;
+  Dim grid, block, cluster;
+  bool is_explicit_cluster = false;
   uint32_t dynamic_shared = 0;
   std::vector<char> params;
 };

@@ -20,7 +20,8 @@ DeviceMemory::~DeviceMemory() {
 
 Allocation& DeviceMemory::allocate(uint64_t bytes, Allocation::Kind kind, const std::string& name,
                                    uint64_t align) {
-  if (bytes > limit_ || used_ + bytes > limit_) {
+  const bool is_counted = kind != Allocation::Kind::kHeap;
+  if (is_counted && (bytes > limit_ || used_ + bytes > limit_)) {
     throw ApiError(Status::kOutOfMemory, "out of device memory");
   }
   auto one = std::make_unique<Allocation>();
@@ -35,7 +36,7 @@ Allocation& DeviceMemory::allocate(uint64_t bytes, Allocation::Kind kind, const 
   one->name = name;
   one->serial = next_serial_++;
   next_address_ = one->address + bytes + kRedZone;
-  used_ += bytes;
+  if (is_counted) used_ += bytes;
   Allocation& result = *one;
   allocations_[one->address] = std::move(one);
   return result;
@@ -69,7 +70,7 @@ void DeviceMemory::release(uint64_t address) {
   std::free(one.host);
   one.host = nullptr;
   one.is_live = false;
-  used_ -= one.bytes;
+  if (one.kind != Allocation::Kind::kHeap) used_ -= one.bytes;
 }
 
 void DeviceMemory::forget(void* host) {
