@@ -19,9 +19,7 @@ std::string printable(std::string text) {
   return text;
 }
 
-int device_of(const Driver& driver) {
-  return driver.settings.compute_major * 10 + driver.settings.compute_minor;
-}
+int device_of(const Driver& driver) { return driver.settings.architecture->capability; }
 
 // As a GPU's driver does, which compiles PTX for its device: not for an older one than was asked.
 void check_target(const ptx::Module& module, bool is_machine_code, int device) {

@@ -2,29 +2,21 @@
 #include <algorithm>
 #include <thread>
 
+#include "architecture.h"
 #include "machine.h"
 #include "race.h"
 
 namespace softcuda {
 namespace {
 
-constexpr int kWarpsOfMultiprocessor = 48;
-constexpr uint64_t kBlocksOfMultiprocessor = 16;
-constexpr uint64_t kRegistersOfMultiprocessor = 65536;
-constexpr uint64_t kSharedOfMultiprocessor = 100 * 1024;
-
 // Clusters that are on the device at the same time: by the blocks that one multiprocessor holds,
 // times their number.
 uint64_t residency(const Launch& launch, const Limits& limits) {
-  const uint64_t threads = round_up(launch.block.product(), kLanes);
-  const uint64_t warps = threads / kLanes;
-  const uint64_t shared =
-      launch.entry->shared_end - launch.entry->shared_begin + launch.dynamic_shared;
-  const uint64_t registers = threads * std::max<uint64_t>(launch.entry->registers, 16);
-  uint64_t blocks = std::min<uint64_t>(kBlocksOfMultiprocessor, kWarpsOfMultiprocessor / warps);
-  blocks = std::min(blocks, kRegistersOfMultiprocessor / registers);
-  if (shared != 0) blocks = std::min(blocks, kSharedOfMultiprocessor / shared);
-  blocks = std::max<uint64_t>(blocks, 1) * static_cast<uint64_t>(limits.multiprocessors);
+  const Function& entry = *launch.entry;
+  const uint64_t shared = entry.shared_end - entry.shared_begin + launch.dynamic_shared;
+  const uint64_t blocks =
+      resident_blocks(*limits.architecture, launch.block.product(), entry.registers, shared) *
+      static_cast<uint64_t>(limits.multiprocessors);
   return std::max<uint64_t>(blocks / launch.cluster.product(), 1);
 }
 
@@ -167,6 +159,10 @@ bool Worker::run_one(Resident& one) {
     if (!one.cluster->is_done() && !can_go_on) {
       one.cluster->check_stuck();
       throw deadlock({&one}, "all threads wait at barriers");
+    }
+    if (executed_ > grid_.limits().budget && !one.cluster->is_done()) {
+      throw Fault{Status::kLaunchTimeout, "out of budget", one.cluster->stand_at_first(),
+                  "the launch has executed more than SOFTCUDA_BUDGET instructions"};
     }
     return true;
   } catch (const Fault& fault) {

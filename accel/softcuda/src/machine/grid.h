@@ -64,6 +64,7 @@ class Worker {
   // Memory has changed, or time was read: whoever waits may go on.
   void note_progress() { progress_ = true; }
   bool watches_memory() const { return watches_memory_; }
+  void note_executed(int64_t instructions) { executed_ += static_cast<uint64_t>(instructions); }
   // A fault that is reported at the end of the launch, unless a race is found that explains it.
   void suspect(const Fault& fault, Block& block);
 
@@ -80,6 +81,7 @@ class Worker {
   bool is_alone_;
   bool watches_memory_;
   bool progress_ = true;
+  uint64_t executed_ = 0;  // instructions of warps
   uint64_t random_state_;
   uint64_t resident_;
   std::deque<Resident> running_;

@@ -60,13 +60,7 @@ Ref<Frame> Warp::new_frame(const Function& function, Ref<Frame> parent) {
   Ref<Frame> frame(new Frame);
   frame->function = &function;
   frame->sites = worker_.sites(function);
-  // A call takes some of the stack even if it has no variables there.
-  constexpr uint32_t kLeastOfCall = 16;
-  if (parent) {
-    const uint32_t taken = parent->function->local_bytes;
-    frame->local_base =
-        parent->local_base + (parent->parent ? std::max(taken, kLeastOfCall) : taken);
-  }
+  if (parent) frame->local_base = parent->local_base + parent->function->local_bytes;
   frame->parent = std::move(parent);
   if (frame->local_base + function.local_bytes > local_bytes_ || frame->local_base > local_bytes_) {
     throw Fault{
@@ -231,7 +225,9 @@ void Warp::run(int64_t& budget) {
     if (schedule == Schedule::kAdversarial) {
       turn_ = static_cast<int64_t>(1 + worker_.random() % 64);
     }
-    budget -= run_split(*split);
+    const int64_t executed = run_split(*split);
+    budget -= executed;
+    worker_.note_executed(executed);
   }
 }
 

@@ -12,6 +12,7 @@ using ptx::Space;
 using ptx::Variable;
 
 constexpr uint64_t kMostShared = 8 * 1024 * 1024;
+constexpr uint32_t kCallBytes = 16;  // a call takes of the stack at least: where to return to, ...
 
 class Loader {
  public:
@@ -42,7 +43,10 @@ class Loader {
     make_functions();
     initialize_variables();
     for (const ptx::Function& f : module_.functions) {
-      if (!f.is_declaration) Decoder(f, symbols_, *program_->functions[f.name]).run();
+      if (f.is_declaration) continue;
+      Function& function = *program_->functions[f.name];
+      Decoder(f, symbols_, function).run();
+      if (!f.is_entry) function.local_bytes += kCallBytes;
     }
     find_calls();
   }
