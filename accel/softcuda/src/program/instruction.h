@@ -142,7 +142,7 @@ struct Function {
   uint32_t shared_begin = 0, shared_end = 0;  // .shared variables of an entry
   uint32_t dynamic_shared = 0;                // where `extern .shared` begins
   bool uses_dynamic_shared = false;
-  int registers = 0;  // 32-bit ones a thread
+  int registers = 0;                          // 32-bit ones a thread
   const char* registers_source = "liveness";  // who said so: "cubin", "ptxas", or an estimate
   int max_threads = 1024;
   int required_threads[3] = {0, 0, 0};
