@@ -18,9 +18,12 @@ __all__ = ["BuildError", "cache_folder", "find_compiler", "library"]
 SOURCES = Path(__file__).parent / "src"
 SONAME = "libcuda.so.1"
 
-_FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off")
-# mul and add must not be fused, and these two set the rounding mode.
-_ROUNDING = ("decode_float.cpp", "decode_convert.cpp")
+# mul and add must not be fused. Nobody asks for errno or traps, without which loops over lanes
+# become vector instructions.
+_FLAGS = (
+    "-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden",
+    "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
+)  # fmt: skip
 
 
 class BuildError(RuntimeError):
@@ -129,8 +132,7 @@ def _compile(compiler: str, flags: tuple[str, ...], sources: list[Path], folder:
 
     def compile_one(source: Path) -> Path:
         target = folder / f"{source.parent.name}_{source.stem}.o"
-        extra = ("-frounding-math",) if source.name in _ROUNDING else ()
-        _run([compiler, *flags, *extra, "-c", str(source), "-o", str(target)])
+        _run([compiler, *flags, "-c", str(source), "-o", str(target)])
         return target
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:

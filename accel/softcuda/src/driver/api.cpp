@@ -196,7 +196,8 @@ ModuleHandle* load(Driver& driver, const char* data, size_t size, const Log& log
     auto module = std::make_unique<ModuleHandle>();
     ptx::Module parsed = ptx::parse(image.ptx);
     if (!image.lines.empty()) name_source_lines(parsed, image.lines);
-    module->program = load_program(parsed, *driver.memory);
+    module->program =
+        load_program(parsed, *driver.memory, driver.settings.limits.approximation_seed);
     for (auto& entry : module->program->functions) {
       const auto found = image.registers.find(entry.first);
       if (found != image.registers.end() && found->second > 0)

@@ -54,11 +54,24 @@ Checks checks_of(const std::string& list) {
   return checks;
 }
 
+// "exact", or the seed of the errors that .approx instructions are given.
+uint64_t approximation_seed() {
+  const char* text = std::getenv("SOFTCUDA_APPROX");
+  if (text == nullptr || *text == '\0' || std::string(text) == "exact") return 0;
+  char* end = nullptr;
+  const uint64_t seed = std::strtoull(text, &end, 10);
+  if (*end == '\0' && *text >= '0' && *text <= '9' && seed != 0 && seed <= INT64_MAX) return seed;
+  throw ApiError(Status::kNotPermitted, std::string("SOFTCUDA_APPROX has value '") + text +
+                                            "', expected exact, or a seed: an integer from 1 to " +
+                                            std::to_string(INT64_MAX));
+}
+
 }  // namespace
 
 Settings Settings::from_environment() {
   Settings s;
   s.limits.seed = number("SOFTCUDA_SEED", 0, 0, UINT64_MAX / 4);
+  s.limits.approximation_seed = approximation_seed();
   s.limits.multiprocessors = static_cast<int>(number("SOFTCUDA_MULTIPROCESSORS", 4, 1, 256));
   s.memory_bytes = number("SOFTCUDA_MEMORY_MB", 4096, 16, 1 << 20) << 20;
   s.limits.patience = number("SOFTCUDA_PATIENCE", 200'000'000, 1'000'000, UINT64_MAX / 4);

@@ -1,6 +1,7 @@
 // Blocks and the grid: who is resident, whose turn it is, and when nobody can go on.
 #include <algorithm>
 
+#include "../program/rounding.h"
 #include "machine.h"
 
 namespace softcuda {
@@ -196,6 +197,7 @@ Report Grid::report(const Fault& fault, const Block& block) const {
 }
 
 Report Grid::run() {
+  const FloatingPointScope scope;
   Report result;
   run_blocks(result);
   return result;

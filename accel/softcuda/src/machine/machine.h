@@ -57,6 +57,7 @@ struct Limits {
   int threads = 1;  // of the host, for blocks that do not communicate
   Schedule schedule = Schedule::kPostDominator;
   uint64_t seed = 0;
+  uint64_t approximation_seed = 0;  // of errors of .approx instructions; 0: none
   int multiprocessors = 4;
   uint64_t quantum = 200'000;             // instructions of a block before the next has its turn
   uint64_t patience = 200'000'000;        // instructions without a change in memory: a deadlock

@@ -103,8 +103,12 @@ class Decoder {
 using Decode = void (*)(Decoder&, Modifiers&);
 using OpcodeTable = std::unordered_map<std::string, Decode>;
 
-void add_integer(OpcodeTable& table);
-void add_logic(OpcodeTable& table);
+void add_integer(OpcodeTable& table);    // with the two below
+void add_carry(OpcodeTable& table);      // arithmetic of extended precision
+void add_bit_field(OpcodeTable& table);  // counting bits, fields of bits
+void add_logic(OpcodeTable& table);      // with the two below
+void add_compare(OpcodeTable& table);    // setp, set, selp, slct
+void add_move(OpcodeTable& table);
 void add_float(OpcodeTable& table);
 void add_convert(OpcodeTable& table);
 void add_memory(OpcodeTable& table);

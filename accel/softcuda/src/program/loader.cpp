@@ -15,8 +15,10 @@ constexpr uint64_t kMostShared = 8 * 1024 * 1024;
 
 class Loader {
  public:
-  Loader(const ptx::Module& module, DeviceMemory& memory)
-      : module_(module), memory_(memory), program_(std::make_unique<Program>()) {}
+  Loader(const ptx::Module& module, DeviceMemory& memory, uint64_t approximation_seed)
+      : module_(module), memory_(memory), program_(std::make_unique<Program>()) {
+    program_->approximation_seed = approximation_seed;
+  }
 
   std::unique_ptr<Program> run() {
     program_->version = module_.version;
@@ -167,8 +169,9 @@ class Loader {
 
 }  // namespace
 
-std::unique_ptr<Program> load_program(const ptx::Module& module, DeviceMemory& memory) {
-  return Loader(module, memory).run();
+std::unique_ptr<Program> load_program(const ptx::Module& module, DeviceMemory& memory,
+                                      uint64_t approximation_seed) {
+  return Loader(module, memory, approximation_seed).run();
 }
 
 }  // namespace softcuda
