@@ -193,9 +193,7 @@ void rsqrt_double(Warp& w, const Instruction& i, Mask m) {
 // --- decoding ---
 
 void emit(Decoder& d, const Type& type, Handler run, size_t sources) {
-  if (d.num_operands() != sources + 1)
-    d.fail("has " + std::to_string(d.num_operands()) + " operands, expected " +
-           std::to_string(sources + 1));
+  d.expect_operands(sources + 1);
   const Row a = d.source(d.operand(1), type);
   const Row b = sources > 1 ? d.source(d.operand(2), type) : kNoRow;
   Instruction& i = d.emit(run, Category::kSpecial);

@@ -145,9 +145,7 @@ template <class Op, int sources>
 void emit(Decoder& d, const Type& type, const How& how, int flops) {
   const Handler run = handler<Op, sources>(type, how);
   if (run == nullptr) d.fail("this type is not supported with these modifiers");
-  if (d.num_operands() != sources + 1)
-    d.fail("has " + std::to_string(d.num_operands()) + " operands, expected " +
-           std::to_string(sources + 1));
+  d.expect_operands(sources + 1);
   const Row a = d.source(d.operand(1), type);
   const Row b = sources > 1 ? d.source(d.operand(2), type) : kNoRow;
   const Row c = sources > 2 ? d.source(d.operand(3), type) : kNoRow;
@@ -219,6 +217,7 @@ void testp(Warp& w, const Instruction& i, Mask m) {
 }
 
 void decode_testp(Decoder& d, Modifiers& mods) {
+  d.expect_operands(2);
   static const std::vector<std::string> tests = {"finite",     "infinite", "number",
                                                  "notanumber", "normal",   "subnormal"};
   const std::string name = mods.take_one(tests);

@@ -44,9 +44,7 @@ void decode_carry_out(Decoder& d, Modifiers& mods);
 // An instruction whose operands all have the type of its result.
 inline Instruction& emit_integer(Decoder& d, Handler run, const ptx::Type& type, size_t sources) {
   if (run == nullptr) d.fail("this type is not supported here");
-  if (d.num_operands() != sources + 1)
-    d.fail("has " + std::to_string(d.num_operands()) + " operands, expected " +
-           std::to_string(sources + 1));
+  d.expect_operands(sources + 1);
   const Row a = d.source(d.operand(1), type);
   const Row b = sources > 1 ? d.source(d.operand(2), type) : kNoRow;
   const Row c = sources > 2 ? d.source(d.operand(3), type) : kNoRow;
