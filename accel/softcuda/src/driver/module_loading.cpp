@@ -78,7 +78,8 @@ ModuleHandle* load(Driver& driver, const char* data, size_t size, const Log& log
     ptx::Module parsed = ptx::parse(image.ptx);
     check_target(parsed, image.is_machine_code, device);
     if (!image.lines.frames.empty()) name_source_lines(parsed, image.lines);
-    module->program = load_program(parsed, *driver.memory);
+    module->program =
+        load_program(parsed, *driver.memory, driver.settings.limits.approximation_seed);
     take_registers(*module, image);
     if (image.registers.empty()) {
       const ptx::Architecture native{device, 0};

@@ -61,6 +61,17 @@ Schedule chosen_schedule() {
                                : Schedule::kPostDominator;
 }
 
+// "exact", or the seed of the errors that .approx instructions are given.
+uint64_t approximation_seed() {
+  constexpr char kName[] = "SOFTCUDA_APPROX";
+  if (text(kName) == "exact") return 0;
+  try {
+    return number(kName, 0, 1, INT64_MAX);
+  } catch (const ApiError& error) {
+    throw ApiError(error.status, std::string(error.what()) + ", or exact");
+  }
+}
+
 // A list such as "race,uninit" beside what is looked for anyway; "all", "none", and names with a
 // minus sign take part from left to right.
 Checks checks_of(const std::string& list) {
@@ -100,6 +111,7 @@ Settings Settings::from_environment() {
   s.limits.multiprocessors = static_cast<int>(number("SOFTCUDA_MULTIPROCESSORS", 4, 1, 256));
   s.memory_bytes = number("SOFTCUDA_MEMORY_MB", 4096, 16, 1 << 20) << 20;
   s.limits.patience = number("SOFTCUDA_PATIENCE", 200'000'000, 1'000'000, UINT64_MAX / 4);
+  s.limits.approximation_seed = approximation_seed();
   s.limits.budget = number("SOFTCUDA_BUDGET", UINT64_MAX, 1, UINT64_MAX / 4);
   s.limits.threads = static_cast<int>(number("SOFTCUDA_THREADS", 1, 1, 64));
   s.limits.checks = checks_of(text("SOFTCUDA_CHECK"));

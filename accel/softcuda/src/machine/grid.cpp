@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "../program/rounding.h"
 #include "architecture.h"
 #include "machine.h"
 #include "race.h"
@@ -175,6 +176,7 @@ bool Worker::run_one(Resident& one) {
 }
 
 void Worker::run() {
+  const FloatingPointScope scope;
   uint64_t idle = 0, next = grid_.take_cluster();
   const auto is_more = [&] { return next < grid_.clusters(); };
   while (is_more() || !running_.empty()) {

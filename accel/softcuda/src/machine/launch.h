@@ -43,6 +43,7 @@ struct Limits {
   int threads = 1;  // of the host, for blocks that do not communicate
   Schedule schedule = Schedule::kPostDominator;
   uint64_t seed = 0;
+  uint64_t approximation_seed = 0;  // of errors of .approx instructions; 0: none
   const Architecture* architecture = nullptr;
   int multiprocessors = 4;
   uint64_t quantum = 200'000;        // instructions of a block before the next has its turn

@@ -217,6 +217,7 @@ class DeviceMemory;
 struct Program {
   int version = 0;
   int target = 0;
+  uint64_t approximation_seed = 0;  // 0: approximations are exact
   std::map<std::string, std::unique_ptr<Function>> functions;
   std::map<uint64_t, const Function*> function_addresses;
   std::map<std::string, std::pair<uint64_t, uint64_t>> variables;  // address and bytes
@@ -225,6 +226,7 @@ struct Program {
 };
 
 // Decode a module and give its variables memory. Throws PtxError or ApiError.
-std::unique_ptr<Program> load_program(const ptx::Module& module, DeviceMemory& memory);
+std::unique_ptr<Program> load_program(const ptx::Module& module, DeviceMemory& memory,
+                                      uint64_t approximation_seed);
 
 }  // namespace softcuda

@@ -16,8 +16,10 @@ constexpr uint32_t kCallBytes = 16;  // a call takes of the stack at least: wher
 
 class Loader {
  public:
-  Loader(const ptx::Module& module, DeviceMemory& memory)
-      : module_(module), memory_(memory), program_(std::make_unique<Program>()) {}
+  Loader(const ptx::Module& module, DeviceMemory& memory, uint64_t approximation_seed)
+      : module_(module), memory_(memory), program_(std::make_unique<Program>()) {
+    program_->approximation_seed = approximation_seed;
+  }
 
   // What was allocated goes where the rest of the module cannot be loaded.
   std::unique_ptr<Program> run() {
@@ -187,8 +189,9 @@ class Loader {
 
 }  // namespace
 
-std::unique_ptr<Program> load_program(const ptx::Module& module, DeviceMemory& memory) {
-  return Loader(module, memory).run();
+std::unique_ptr<Program> load_program(const ptx::Module& module, DeviceMemory& memory,
+                                      uint64_t approximation_seed) {
+  return Loader(module, memory, approximation_seed).run();
 }
 
 }  // namespace softcuda
