@@ -1,8 +1,8 @@
 """Kernels with one defect each, and their twins without: what is reported, and where.
 
 ``defects/*.cu`` hold the kernels. The line above one says which kind of report it must give and how
-it is launched; what it is given follows from the names of its parameters; ``// HERE`` marks the
-lines that a report may name. Compiled with ``DEFECT=1`` each must be reported, under every schedule;
+it is launched; what it is given follows from the names of its parameters; ``// HERE`` marks lines
+that a report may name. Compiled with ``DEFECT=1`` each must be reported, under every schedule;
 compiled with ``DEFECT=0`` none may be. Run as ``pycuda_programs.py`` is.
 """
 
