@@ -3,8 +3,8 @@
 ``mutations/*.cu`` hold a kernel each, with barriers, fences, tags, second buffers and tests of
 bounds. ``KEEP(k)`` in the source is true but in mutant k, whose entry is ``<file>_<k>``. The kernel
 as it is, mutant 0, gives the right numbers, the same bits under every schedule, and no report;
-every mutant fails under one schedule at least of a few fixed ones. Run as ``pycuda_programs.py``
-is.
+every mutant fails under one schedule at least of a few fixed ones. Run it as ``pycuda_programs.py``
+is run.
 """
 
 from __future__ import annotations
