@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from ctypes import byref, c_float, c_uint64, c_void_p
 
 import numpy as np
@@ -92,8 +93,10 @@ def test_what_is_not_offered_says_so(device: Device, name: str) -> None:
     assert device.status(name, byref(c_void_p())) == Status.NOT_SUPPORTED
 
 
-def test_threads_share_the_device(device: Device) -> None:
+@pytest.mark.parametrize("streams", ["synchronous", "lazy"])
+def test_threads_share_the_device(new_device: Callable[..., Device], streams: str) -> None:
     """Each has a stack of contexts, and a stream, of its own."""
+    device = new_device(SOFTCUDA_STREAMS=streams)
     module = device.load(entry(ADD_ONE))
     context = handle(device, "cuCtxAttach", 0)
     device.call("cuCtxDetach", context)

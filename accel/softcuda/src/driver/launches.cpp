@@ -137,14 +137,14 @@ void check_cluster(const Driver& driver, const FunctionHandle& handle, const Dim
 // Bytes of local memory of the deepest chain of calls in which no function comes twice. Recursion
 // and calls through pointers live on the stack that the context allows beside it.
 uint32_t call_depth(const Function& f, std::map<const Function*, uint32_t>& known) {
-  const auto [found, is_new] = known.emplace(&f, 0);
-  if (!is_new) return found->second;
+  constexpr uint32_t kBegun = ~uint32_t{0};
+  const auto [found, is_new] = known.emplace(&f, kBegun);
+  if (!is_new) return found->second == kBegun ? 0 : found->second;
   uint32_t most = 0;
   for (const auto& operand : f.call_operands) {
-    const Function* callee = operand->callee;
-    if (callee != nullptr) most = std::max(most, callee->local_bytes + call_depth(*callee, known));
+    if (operand->callee != nullptr) most = std::max(most, call_depth(*operand->callee, known));
   }
-  return known[&f] = most;
+  return known[&f] = most + (f.is_entry ? 0 : f.local_bytes);
 }
 
 // --- the launch ---
