@@ -62,6 +62,7 @@ bool Block::run(int64_t budget) {
   bool has_run = true;
   while (has_run && budget > 0 && running_ > 0) {
     has_run = false;
+    const uint64_t changes = worker_.changes();
     const size_t start = is_adversarial ? worker_.random() % warps_.size() : 0;
     for (size_t k = 0; k < warps_.size(); ++k) {
       Warp& warp = *warps_[(start + k) % warps_.size()];
@@ -75,6 +76,8 @@ bool Block::run(int64_t budget) {
       budget -= before - share;
       if (budget <= 0) break;
     }
+    // Who has changed nothing may be waiting for another block: let it have its turn.
+    if (worker_.changes() == changes) break;
   }
   return running_ > 0 && (has_run || budget <= 0);
 }

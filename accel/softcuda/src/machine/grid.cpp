@@ -187,12 +187,12 @@ void Worker::run() {
     }
     Resident one = std::move(running_.front());
     running_.pop_front();
-    progress_ = false;
+    const uint64_t changes = changes_, executed = executed_;
     if (!run_one(one)) return;
     const bool is_done = one.cluster->is_done();
     if (is_done && suspicion_.status != Status::kSuccess && !is_more() && running_.empty())
       return grid_.fail(one.number, suspicion_);
-    idle = progress_ || is_done ? 0 : idle + grid_.limits().quantum;
+    idle = changes_ != changes || is_done ? 0 : idle + (executed_ - executed);
     if (!is_done) running_.push_back(std::move(one));
     const bool all_are_here = !is_more() || running_.size() == resident_;
     if (idle > grid_.limits().patience && all_are_here && !running_.empty() &&

@@ -62,7 +62,8 @@ class Worker {
   Site* sites(const Function& function);
   uint64_t random();
   // Memory has changed, or time was read: whoever waits may go on.
-  void note_progress() { progress_ = true; }
+  void note_progress() { ++changes_; }
+  uint64_t changes() const { return changes_; }
   bool watches_memory() const { return watches_memory_; }
   void note_executed(int64_t instructions) { executed_ += static_cast<uint64_t>(instructions); }
   // A fault that is reported at the end of the launch, unless a race is found that explains it.
@@ -80,7 +81,7 @@ class Worker {
   Grid& grid_;
   bool is_alone_;
   bool watches_memory_;
-  bool progress_ = true;
+  uint64_t changes_ = 0;
   uint64_t executed_ = 0;  // instructions of warps
   uint64_t random_state_;
   uint64_t resident_;

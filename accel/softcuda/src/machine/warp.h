@@ -95,6 +95,8 @@ class Warp {
     return local_written_.data() + size_t{local_bytes_} * static_cast<uint32_t>(lane);
   }
   uint32_t local_bytes() const { return local_bytes_; }
+  // Where the variables of the running frame end.
+  uint32_t local_end() const { return frame_->local_base + frame_->function->variable_bytes; }
   Mask split_lanes() const { return splits_[static_cast<size_t>(current_)].lanes; }
   Mask live() const { return live_; }
   Block& block() { return block_; }

@@ -154,6 +154,7 @@ void Decoder::place_variables() {
   function_.has_common_params =
       source_.is_entry && static_cast<size_t>(params) == source_.parameters.size();
   function_.param_bytes = static_cast<uint32_t>(round_up(param, 16));
+  function_.variable_bytes = static_cast<uint32_t>(local);
   function_.local_bytes = static_cast<uint32_t>(round_up(local, 16));
   const auto place = [this](int index) {
     const auto& v = source_.variables[static_cast<size_t>(index)];

@@ -186,7 +186,8 @@ struct Function {
   bool has_common_params = false;   // of an entry: no others than those, the same for all lanes
   std::vector<std::pair<uint32_t, uint32_t>> parameters;  // place in the frame, bytes
   std::vector<std::pair<uint32_t, uint32_t>> results;
-  uint32_t local_bytes = 0;                   // .local variables, a lane's worth
+  uint32_t variable_bytes = 0;                // .local variables, a lane's worth
+  uint32_t local_bytes = 0;                   // what a call takes of the stack
   uint32_t shared_begin = 0, shared_end = 0;  // .shared variables of an entry
   uint32_t dynamic_shared = 0;                // where `extern .shared` begins
   bool uses_dynamic_shared = false;
