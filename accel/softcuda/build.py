@@ -29,7 +29,12 @@ RECORD = "build.json"
 #: The sanitizers of gcc and clang that work on a library which Python loads.
 SANITIZERS = ("address", "undefined", "thread")
 
-_FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off")
+# mul and add must not be fused. Nobody asks for errno or traps, without which loops over lanes
+# become vector instructions.
+_FLAGS = (
+    "-std=c++17", "-fPIC", "-fvisibility=hidden",
+    "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
+)  # fmt: skip
 _OPTIMIZED = ("-O3",)
 _SANITIZED = ("-O1", "-g1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
 # Not -Wpedantic, which knows no __int128, nor -Wshadow, by which g++ means constructors too.
@@ -42,8 +47,6 @@ _STRICT = (
     "-Werror",
     "-Wno-pass-failed",
 )  # clang++, of a loop that it could not vectorise
-# mul and add must not be fused, and these two set the rounding mode.
-_ROUNDING = ("decode_float.cpp", "decode_convert.cpp")
 _BASELINE = ""
 
 
@@ -105,8 +108,7 @@ class Recipe(NamedTuple):
 
             def compile_one(source: Path) -> Path:
                 made = folder / f"{source.parent.name}_{source.stem}.o"
-                extra = ("-frounding-math",) if source.name in _ROUNDING else ()
-                _run([self.compiler, *self.flags, *extra, "-c", str(source), "-o", str(made)])
+                _run([self.compiler, *self.flags, "-c", str(source), "-o", str(made)])
                 return made
 
             with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .build import SANITIZERS, BuildError, find_compiler, flags_of, library, runtimes
 from .device import environment, nvidia_folder
+from .report import read, run_with_table, table
 from .settings import SETTINGS, refusal, variables
 
 __all__ = ["main"]
@@ -46,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     build.add_argument("--sanitize", metavar="LIST", help=f"a list of {', '.join(SANITIZERS)}")
     build.add_argument("--strict", action="store_true", help="warnings are errors")
     build.set_defaults(action=_build)
+    profile = commands.add_parser("profile", help="print what --profile wrote as a table")
+    profile.add_argument("files", metavar="FILE", nargs="+", type=Path, help="one a process")
+    profile.set_defaults(action=_profile)
     doctor = commands.add_parser("doctor", help="say what is there and what is missing")
     doctor.set_defaults(action=_doctor)
     install = commands.add_parser(
@@ -133,9 +137,22 @@ def _run(args: argparse.Namespace) -> int:
     if args.error_exitcode is not None:
         return _run_and_look(found, program, started, args.error_exitcode)
     try:
+        if args.profile == "-":
+            status, text = run_with_table(program, started)
+            print(text, file=sys.stderr)
+            return status
         os.execve(found, program, started)
     except OSError as error:
         return _refuse(f"{program[0]}: {error.strerror}")
+
+
+def _profile(args: argparse.Namespace) -> int:
+    try:
+        print(table(read(args.files)))
+    except (OSError, ValueError) as error:
+        print(f"softcuda profile: error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _run_and_look(

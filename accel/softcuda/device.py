@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .build import library
+from .report import merged, short_name, table
 from .settings import SETTINGS, refusal, variables
 
 __all__ = ["Profile", "activate", "nvidia_folder", "profile"]
@@ -149,13 +150,28 @@ def environment(path: Path) -> dict[str, str]:
 class Profile:
     """What was counted between the start and the end of a ``with softcuda.profile()``.
 
+    Printed, it is a table. ``counted["name"]`` is what one kernel did, by its name or, in C++, by
+    the name with or without the parameters.
+
     Attributes
     ----------
     kernels : list of dict
-        One an entry function that ran, each with ``name``, ``launches``, ``warp_instructions``,
-        ``lane_instructions``, ``flops``, ``global_requests``, ``global_sectors`` (of 32 bytes),
-        ``shared_requests``, ``shared_wavefronts`` and ``classes``: for each class of instructions
-        how many ``warps`` and ``lanes`` executed one. Empty until the block has ended.
+        One a kernel that ran, and one a function that kernels called; several of the same name
+        are added up. Empty until the block has ended. Each has
+
+        * ``name``, ``demangled`` (as C++ spells it), ``is_entry``, ``launches``, ``registers``;
+        * ``warp_instructions``, ``lane_instructions``, ``flops``, ``divergent_branches``, and
+          ``barriers`` that warps came to;
+        * ``classes``: for each class of instructions how many ``warps`` and ``lanes`` executed
+          one;
+        * ``global_requests`` of warps and ``global_sectors`` (of 32 bytes), and of these apart
+          ``global_load_requests``, ``global_load_sectors`` and so on for ``store`` and
+          ``atomic``;
+        * ``shared_requests``, ``shared_wavefronts``, ``shared_ideal_wavefronts`` without
+          conflicts, and the difference, ``shared_conflicts``;
+        * ``atomics``: operations of lanes, in any memory;
+        * ``lines``: for each line of the source ``file``, ``line`` and those of the counts above
+          that mean something there. Empty without ``-lineinfo``.
     """
 
     def __init__(self) -> None:
@@ -163,9 +179,26 @@ class Profile:
 
     def __getitem__(self, name: str) -> dict[str, Any]:
         for kernel in self.kernels:
-            if kernel["name"] == name:
+            if name in (kernel["name"], kernel["demangled"], short_name(kernel)):
                 return kernel
         raise KeyError(name)
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def table(self, *, lines: int = 10) -> str:
+        """Kernels, and the lines of the source that executed most, as text.
+
+        Parameters
+        ----------
+        lines : int, optional
+            How many lines of the source at most.
+
+        Returns
+        -------
+        str
+        """
+        return table(self.kernels, lines=lines)
 
 
 @contextmanager
@@ -185,4 +218,4 @@ def profile() -> Iterator[Profile]:
     driver.softcuda_reset()
     counted = Profile()
     yield counted
-    counted.kernels = json.loads(driver.softcuda_profile())["kernels"]
+    counted.kernels = merged(json.loads(driver.softcuda_profile())["kernels"])

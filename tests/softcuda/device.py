@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,14 @@ class CudaError(Exception):
 
 
 class Device:
-    """One context on the device; a fault stays in it."""
+    """One context on the device; a fault stays in it.
 
-    def __init__(self) -> None:
-        self._cuda = ctypes.CDLL(str(library()))
+    `path` is that of a copy of the library, which is a device of its own: it reads its settings
+    when it starts.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._cuda = ctypes.CDLL(str(path or library()))
         self._context = ctypes.c_void_p()
         self.call("cuInit", 0)
         self.call("cuCtxCreate_v4", ctypes.byref(self._context), None, 0, 0)

@@ -63,11 +63,15 @@ class Job(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What PyCUDA raised ("" if nothing), what stood on standard error, and memory at the end."""
+    """What PyCUDA raised ("" if nothing), what stood on standard error, and memory at the end.
+
+    ``has_run``: False if the module was not loaded, or if the process did not survive.
+    """
 
     error: str
     report: str
     results: Mapping[str, bytes]
+    has_run: bool = True
 
 
 def compile_all(sources: Iterable[Source], folder: Path) -> dict[Source, Path]:
@@ -116,7 +120,7 @@ def run(jobs: Sequence[Job], settings: Mapping[str, str]) -> list[Outcome]:
             text = done.stderr.decode(errors="replace")
             if len(outcomes) == before and "Traceback" in text:
                 raise RuntimeError(text)
-            outcomes.append(Outcome(f"the process ended with {done.returncode}", text, {}))
+            outcomes.append(Outcome(f"the process ended with {done.returncode}", text, {}, False))
     return outcomes
 
 
@@ -143,20 +147,23 @@ def _serve() -> None:
         os.dup2(log.fileno(), 2)
         for job in jobs:
             context = cuda.Device(0).make_context()
-            error, results = _execute(cuda, context, Job(*job))
+            error, results, has_run = _execute(cuda, context, Job(*job))
             log.seek(0)
             report = log.read().decode(errors="replace")
             context.pop()
             del context  # what PyCUDA says about memory of a context with a fault is not asked for
             log.seek(0)
             log.truncate()
-            pickle.dump((error, report, results), sys.stdout.buffer)
+            pickle.dump((error, report, results, has_run), sys.stdout.buffer)
             sys.stdout.buffer.flush()
 
 
-def _execute(cuda: Any, context: Any, job: Job) -> tuple[str, dict[str, bytes]]:
+def _execute(cuda: Any, context: Any, job: Job) -> tuple[str, dict[str, bytes], bool]:
     try:
         module = cuda.module_from_file(os.fspath(job.cubin))
+    except cuda.Error as error:
+        return str(error), {}, False
+    try:
         buffers = {name: cuda.mem_alloc(size) for name, size in job.buffers.items()}
         for launch in job.launches:
             for name, array in launch.uploads.items():
@@ -174,8 +181,8 @@ def _execute(cuda: Any, context: Any, job: Job) -> tuple[str, dict[str, bytes]]:
             cuda.memcpy_dtoh(array, buffers[name])
             results[name] = array.tobytes()
     except cuda.Error as error:
-        return str(error), {}
-    return "", results
+        return str(error), {}, True
+    return "", results, True
 
 
 def _argument(buffers: Mapping[str, Any], argument: Any) -> Any:

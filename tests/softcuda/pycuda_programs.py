@@ -5,6 +5,9 @@ Not collected by name; run it as ``pytest tests/softcuda/pycuda_programs.py``.
 
 from __future__ import annotations
 
+import ctypes
+import re
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +17,20 @@ from refrnn_accel import softcuda
 
 softcuda.activate()
 
-import pycuda.driver as cuda  # noqa: E402 -- the driver must be there before it
+import pycuda._driver  # noqa: E402 -- the driver must be there before it
+import pycuda.driver as cuda  # noqa: E402
 from pycuda.compiler import SourceModule, compile  # noqa: E402
+
+
+def test_the_library_has_every_symbol_that_pycuda_links_to() -> None:
+    listed = subprocess.run(
+        ["nm", "--dynamic", "--undefined-only", pycuda._driver.__file__],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    wanted = [word for word in listed.split() if re.fullmatch("cu[A-Z][A-Za-z0-9_]*", word)]
+    assert len(wanted) == 143
+    library = ctypes.CDLL(str(softcuda.library()))
+    assert [name for name in wanted if not hasattr(library, name)] == []
 
 
 @pytest.fixture

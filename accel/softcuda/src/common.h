@@ -34,6 +34,7 @@ enum class Status : int {
   kInvalidImage = 200,
   kInvalidContext = 201,
   kNoBinaryForGpu = 209,
+  kUnsupportedLimit = 215,
   kInvalidPtx = 218,
   kInvalidSource = 300,
   kFileNotFound = 301,
@@ -43,6 +44,7 @@ enum class Status : int {
   kIllegalAddress = 700,
   kLaunchOutOfResources = 701,
   kLaunchTimeout = 702,
+  kContextIsDestroyed = 709,
   kHostMemoryAlreadyRegistered = 712,
   kHostMemoryNotRegistered = 713,
   kAssert = 710,
@@ -54,6 +56,7 @@ enum class Status : int {
   kLaunchFailed = 719,
   kNotPermitted = 800,
   kNotSupported = 801,
+  kInvalidClusterSize = 912,
   kUnknown = 999,
 };
 

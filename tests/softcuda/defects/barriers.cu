@@ -17,7 +17,7 @@ extern "C" __global__ void barrier_in_a_branch(int* data) {
 // Both ways of a branch have a barrier, and a warp takes both. In the twin all take the same.
 extern "C" __global__ void barriers_on_both_sides(int* data) {
   int i = threadIdx.x;
-  if (DEFECT ? i % 32 < 16 : data[0] == 0) {
+  if (DEFECT ? i % 32 < 16 : blockIdx.x == 0) {
     data[i] += 1;
     __syncthreads();  // HERE
     data[i + 64] = data[63 - i];

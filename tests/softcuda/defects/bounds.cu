@@ -108,29 +108,29 @@ extern "C" __global__ void shared_atomic_above(int* data) {
 
 // out-of-bounds write <<<1, 32>>>
 // The element after the last of an array of the thread's own.
-extern "C" __global__ void local_write_above(int* data) {
+extern "C" __global__ void local_write_above(const int* data, int* zeros) {
   int mine[8] = {};
   int i = threadIdx.x;
   mine[(data[i] & 7) + DEFECT] = i;  // HERE
-  data[i] = mine[data[i + 1] & 7];
+  zeros[i] = mine[data[i + 1] & 7];
 }
 
 // out-of-bounds read <<<1, 32>>>
 // Far beyond any memory of the thread's own.
-extern "C" __global__ void local_read_far_above(int* data) {
+extern "C" __global__ void local_read_far_above(const int* data, int* zeros) {
   int mine[8] = {};
   int i = threadIdx.x;
   mine[data[i] & 7] = i;
-  data[i] = mine[(data[i + 1] & 7) + DEFECT * (data[1] << 20)];  // HERE
+  zeros[i] = mine[(data[i + 1] & 7) + DEFECT * (data[1] << 20)];  // HERE
 }
 
 // out-of-bounds read <<<1, 32>>>
 // The element before the first of an array of the thread's own.
-extern "C" __global__ void local_read_below(int* data) {
+extern "C" __global__ void local_read_below(const int* data, int* zeros) {
   int mine[8] = {};
   int i = threadIdx.x;
   mine[data[i] & 7] = i;
-  data[i] = mine[(data[i + 1] & 7) - DEFECT];  // HERE
+  zeros[i] = mine[(data[i + 1] & 7) - DEFECT];  // HERE
 }
 
 __constant__ int weights[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};

@@ -9,6 +9,7 @@ extern "C" __global__ void __cluster_dims__(2) read_of_the_neighbour(int* data) 
   __shared__ int line[32];
   cg::cluster_group cluster = cg::this_cluster();
   const int i = threadIdx.x, rank = cluster.block_rank();
+  line[i] = 0;
   cluster.sync();
   line[i] = data[32 * rank + i];  // HERE
   if (!DEFECT) cluster.sync();
@@ -24,6 +25,7 @@ extern "C" __global__ void __cluster_dims__(2) barrier_of_the_block(int* data) {
   __shared__ int line[32];
   cg::cluster_group cluster = cg::this_cluster();
   const int i = threadIdx.x, rank = cluster.block_rank();
+  line[i] = 0;
   cluster.sync();
   cluster.map_shared_rank(line, 1 - rank)[i] = data[32 * rank + i];  // HERE
   if (DEFECT) __syncthreads();
@@ -57,6 +59,7 @@ extern "C" __global__ void __cluster_dims__(2) relaxed_arrival(int* data) {
   __shared__ int line[32];
   cg::cluster_group cluster = cg::this_cluster();
   const int i = threadIdx.x, rank = cluster.block_rank();
+  line[i] = 0;
   cluster.sync();
   line[i] = data[32 * rank + i];  // HERE
   if (DEFECT) {
@@ -108,7 +111,7 @@ extern "C" __global__ void __cluster_dims__(2) fence_of_the_cluster(int* data, i
     }
     *flag = 1;
   } else if (blockIdx.x == 3) {
-    while (*flag == 0) {}
+    while (*flag == 0) continue;
     __threadfence();
     zeros[1] = data[0];  // HERE
   }
@@ -168,7 +171,7 @@ extern "C" __global__ void __cluster_dims__(2) flag_behind_a_cluster_barrier(int
   const int rank = cluster.block_rank();
   if (rank == 0 && !DEFECT) *flag = 1;
   if (rank == 1) {
-    while (*flag == 0) {}  // HERE
+    while (*flag == 0) continue;  // HERE
   }
   cluster.sync();  // HERE (in a header)
   if (rank == 0 && DEFECT) *flag = 1;

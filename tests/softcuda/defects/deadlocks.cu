@@ -29,7 +29,7 @@ extern "C" __global__ void flag_never_set(int* zeros) {
   if (blockIdx.x == 0) {
     if (!DEFECT) *flag = 1;
   } else {
-    while (*flag == 0) {}  // HERE
+    while (*flag == 0) continue;  // HERE
   }
 }
 
@@ -39,7 +39,7 @@ extern "C" __global__ void both_wait_first(int* zeros) {
   volatile int* flags = zeros;
   if (threadIdx.x != 0) return;
   if (!DEFECT) flags[blockIdx.x] = 1;
-  while (flags[1 - blockIdx.x] == 0) {}  // HERE
+  while (flags[1 - blockIdx.x] == 0) continue;  // HERE
   if (DEFECT) flags[blockIdx.x] = 1;
 }
 
@@ -51,7 +51,7 @@ extern "C" __global__ void team_larger_than_the_device(int* zeros) {
   int ticket = atomicAdd(&zeros[0], 1);
   int* arrived = &zeros[1 + ticket / team];
   atomicAdd(arrived, 1);
-  while (*static_cast<volatile int*>(arrived) < team) {}  // HERE
+  while (*static_cast<volatile int*>(arrived) < team) continue;  // HERE
 }
 
 // deadlock <<<2, 32>>>
@@ -60,12 +60,12 @@ extern "C" __global__ void two_locks(int* zeros) {
   if (threadIdx.x != 0) return;
   int* first = &zeros[DEFECT ? blockIdx.x : 0];
   int* second = &zeros[DEFECT ? 1 - blockIdx.x : 1];
-  while (atomicCAS(first, 0, 1) != 0) {}
+  while (atomicCAS(first, 0, 1) != 0) continue;
   if (DEFECT) {  // each has its first lock before one asks for its second
     atomicAdd(&zeros[2], 1);
-    while (*static_cast<volatile int*>(&zeros[2]) < 2) {}
+    while (*static_cast<volatile int*>(&zeros[2]) < 2) continue;
   }
-  while (atomicCAS(second, 0, 1) != 0) {}  // HERE (in a header)
+  while (atomicCAS(second, 0, 1) != 0) continue;  // HERE (in a header)
   atomicExch(second, 0);
   atomicExch(first, 0);
 }
@@ -74,7 +74,7 @@ extern "C" __global__ void two_locks(int* zeros) {
 // Who finds nothing to do returns, and keeps the lock.
 extern "C" __global__ void lock_never_released(int* data, int* zeros) {
   if (threadIdx.x != 0) return;
-  while (atomicCAS(zeros, 0, 1) != 0) {}  // HERE (in a header)
+  while (atomicCAS(zeros, 0, 1) != 0) continue;  // HERE (in a header)
   __threadfence();
   if (DEFECT && data[0] == 0) return;
   data[0] += 1;
@@ -87,12 +87,35 @@ extern "C" __global__ void lock_never_released(int* data, int* zeros) {
 // others.
 extern "C" __global__ void lock_of_a_lane(int* data, int* zeros) {
   bool is_done = false;
-  while (!is_done) {  // HERE
+  while (!is_done) {                    // HERE
     if (atomicCAS(zeros, 0, 1) == 0) {  // HERE (in a header)
       __threadfence();
       data[0] += 1;
       __threadfence();
       if (!DEFECT) atomicExch(zeros, 0);
+      is_done = true;
+    }
+  }
+}
+
+// deadlock <<<1, 32>>> under post-dominator
+// The same, given back behind the loop: where lanes wait for each other after a loop, as in
+// lockstep, the owner never comes to give it back.
+extern "C" __global__ void lock_in_lockstep(int* data, int* zeros) {
+  bool is_done = DEFECT;
+  if (DEFECT) {
+    while (atomicCAS(zeros, 0, 1) != 0) continue;  // HERE (in a header)
+    __threadfence();
+    data[0] += 1;
+    __threadfence();
+    atomicExch(zeros, 0);
+  }
+  while (!is_done) {
+    if (atomicCAS(zeros, 0, 1) == 0) {
+      __threadfence();
+      data[0] += 1;
+      __threadfence();
+      atomicExch(zeros, 0);
       is_done = true;
     }
   }
@@ -107,7 +130,7 @@ extern "C" __global__ void flag_behind_a_barrier(int* data) {
   __syncthreads();
   if (i == 0 && !DEFECT) flag = 1;
   if (i == 32) {
-    while (flag == 0) {}  // HERE
+    while (flag == 0) continue;  // HERE
   }
   __syncthreads();  // HERE
   if (i == 0 && DEFECT) flag = 1;

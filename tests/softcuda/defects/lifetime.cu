@@ -47,12 +47,12 @@ extern "C" __global__ void freed_twice(int* data) {
 
 // bad free <<<1, 32>>>
 // A pointer that has moved on since malloc returned it.
-extern "C" __global__ void free_of_the_middle(int* data) {
+extern "C" __global__ void free_of_the_middle(const int* data, int* zeros) {
   int i = threadIdx.x;
   int* mine = static_cast<int*>(malloc(8 * sizeof(int)));
   int* end = mine;
   for (int k = 0; k < 8; k++) *end++ = data[k];
-  data[i] = mine[i % 8];
+  zeros[i] = mine[i % 8];
   free(DEFECT ? end - 8 + data[1] : mine);  // HERE
 }
 

@@ -1,11 +1,14 @@
 // Two accesses of which neither is before the other, by threads of one block. What orders them is a
-// barrier that both take part in, not the order in which a device happens to execute them.
+// barrier that both take part in, not the order in which a device happens to execute them. (What is
+// read was written some time before: it is never the read of a value that nobody wrote.)
 
 // data race <<<1, 32>>>
 // A lane reads what its neighbour wrote. Lanes of a warp need not execute together.
 extern "C" __global__ void lanes_of_a_warp(int* data) {
   __shared__ int line[32];
   int i = threadIdx.x;
+  line[i] = 0;
+  __syncthreads();
   line[i] = data[i];  // HERE
   if (!DEFECT) __syncwarp();
   data[i] = line[i ^ 1];  // HERE
@@ -16,6 +19,8 @@ extern "C" __global__ void lanes_of_a_warp(int* data) {
 extern "C" __global__ void warps_of_a_block(int* data) {
   __shared__ int line[64];
   int i = threadIdx.x;
+  line[i] = 0;
+  __syncthreads();
   line[i] = data[i];  // HERE
   if (DEFECT) __syncwarp();
   if (!DEFECT) __syncthreads();
@@ -106,6 +111,8 @@ extern "C" __global__ void sum_of_a_warp(int* data) {
 extern "C" __global__ void shuffle_as_barrier(int* data) {
   __shared__ int line[32];
   int i = threadIdx.x;
+  line[i] = 0;
+  __syncthreads();
   int mine = data[i];
   line[i] = mine;  // HERE
   int others = __shfl_xor_sync(~0u, mine, 1);
@@ -118,6 +125,8 @@ extern "C" __global__ void shuffle_as_barrier(int* data) {
 extern "C" __global__ void vote_as_barrier(int* data) {
   __shared__ int line[32];
   int i = threadIdx.x;
+  line[i] = 0;
+  __syncthreads();
   int mine = data[i];
   line[i] = mine;  // HERE
   int all = __all_sync(~0u, mine < 1000);
@@ -130,6 +139,8 @@ extern "C" __global__ void vote_as_barrier(int* data) {
 extern "C" __global__ void fence_as_barrier(int* data) {
   __shared__ int line[64];
   int i = threadIdx.x;
+  line[i] = 0;
+  __syncthreads();
   line[i] = data[i];  // HERE
   if (DEFECT) __threadfence_block();
   if (!DEFECT) __syncthreads();
@@ -141,6 +152,8 @@ extern "C" __global__ void fence_as_barrier(int* data) {
 extern "C" __global__ void mask_of_half_a_warp(int* data) {
   __shared__ int line[64];
   int i = threadIdx.x;
+  line[i] = 0;
+  __syncthreads();
   line[i] = data[i];  // HERE
   __syncwarp(DEFECT ? (i % 32 < 16 ? 0x0000ffffu : 0xffff0000u) : ~0u);
   data[i] = line[i ^ 16];  // HERE
@@ -159,6 +172,8 @@ __device__ __forceinline__ void arrive_at(int id, int threads) {
 extern "C" __global__ void count_of_a_barrier(int* data) {
   __shared__ int line[128];
   int i = threadIdx.x;
+  line[i] = 0;
+  __syncthreads();
   line[i] = data[i];  // HERE
   wait_at(1, DEFECT ? 64 : 128);
   int sum = 0;
@@ -171,6 +186,8 @@ extern "C" __global__ void count_of_a_barrier(int* data) {
 extern "C" __global__ void name_of_a_barrier(int* data) {
   __shared__ int line[128];
   int i = threadIdx.x;
+  line[i] = 0;
+  __syncthreads();
   line[i] = data[i];  // HERE
   wait_at(1 + DEFECT * (i / 64), DEFECT ? 64 : 128);
   data[i] = line[127 - i];  // HERE
@@ -181,6 +198,8 @@ extern "C" __global__ void name_of_a_barrier(int* data) {
 extern "C" __global__ void arrival_before_the_value(int* data) {
   __shared__ int line[32];
   int i = threadIdx.x;
+  if (i < 32) line[i] = 0;
+  __syncthreads();
   if (i < 32) {
     if (DEFECT) arrive_at(1, 64);
     line[i] = data[i];  // HERE
@@ -196,6 +215,8 @@ extern "C" __global__ void arrival_before_the_value(int* data) {
 extern "C" __global__ void arrival_instead_of_wait(int* data) {
   __shared__ int line[64];
   int i = threadIdx.x;
+  line[i] = 0;
+  __syncthreads();
   line[i] = data[i];  // HERE
   if (i < 32 && DEFECT) {
     arrive_at(1, 64);
@@ -222,6 +243,8 @@ extern "C" __global__ void sum_read_too_early(int* data) {
 extern "C" __global__ void sum_cleared_too_late(int* data) {
   __shared__ int sum;
   int i = threadIdx.x;
+  if (i == 0) sum = data[63];
+  __syncthreads();
   if (i == 0) sum = 0;  // HERE
   if (!DEFECT) __syncthreads();
   atomicAdd(&sum, data[i]);  // HERE (in a header)

@@ -90,7 +90,7 @@ extern "C" __global__ void flag_without_release(int* data, int* zeros) {
     }
   } else {
     if (i == 0) {
-      while (*flag == 0) {}
+      while (*flag == 0) continue;
       __threadfence();
     }
     __syncthreads();
@@ -112,7 +112,7 @@ extern "C" __global__ void flag_without_acquire(int* data, int* zeros) {
     }
   } else {
     if (i == 0) {
-      while (*flag == 0) {}
+      while (*flag == 0) continue;
       if (!DEFECT) __threadfence();
     }
     __syncthreads();
@@ -132,7 +132,7 @@ extern "C" __global__ void flag_before_the_value(int* data, int* zeros) {
     __threadfence();
     if (!DEFECT) *flag = 1;
   } else {
-    while (*flag == 0) {}
+    while (*flag == 0) continue;
     __threadfence();
     zeros[1] = data[0];  // HERE
   }
@@ -150,7 +150,7 @@ extern "C" __global__ void flag_stored_plainly(int* zeros) {
       *flag = 1;
     }
   } else {
-    while (*flag == 0) {}  // HERE
+    while (*flag == 0) continue;  // HERE
   }
 }
 
@@ -225,7 +225,7 @@ extern "C" __global__ void atomic_in_the_block(int* zeros) {
 // A plain read of what all others add to. In the twin the read is volatile.
 extern "C" __global__ void plain_read_of_a_counter(int* data, int* zeros) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
-  atomicAdd(zeros, 1);  // HERE (in a header)
+  atomicAdd(zeros, 1);             // HERE (in a header)
   if (DEFECT) data[i] = zeros[0];  // HERE
   if (!DEFECT) data[i] = *static_cast<volatile int*>(zeros);
 }
@@ -239,7 +239,7 @@ extern "C" __global__ void barrier_of_the_grid(int* data, int* zeros) {
   if (threadIdx.x == 0) {
     if (!DEFECT) __threadfence();
     atomicAdd(zeros, 1);
-    while (*static_cast<volatile int*>(zeros) < gridDim.x) {}
+    while (*static_cast<volatile int*>(zeros) < gridDim.x) continue;
     if (!DEFECT) __threadfence();
   }
   __syncthreads();
@@ -250,7 +250,7 @@ extern "C" __global__ void barrier_of_the_grid(int* data, int* zeros) {
 // A lock keeps others out. What it protects is seen by the next owner if there are fences.
 extern "C" __global__ void lock_without_fences(int* data, int* zeros) {
   if (threadIdx.x != 0) return;
-  while (atomicCAS(zeros, 0, 1) != 0) {}
+  while (atomicCAS(zeros, 0, 1) != 0) continue;
   if (!DEFECT) __threadfence();
   data[0] += 1;  // HERE
   if (!DEFECT) __threadfence();

@@ -19,9 +19,7 @@ std::string printable(std::string text) {
   return text;
 }
 
-int device_of(const Driver& driver) {
-  return driver.settings.compute_major * 10 + driver.settings.compute_minor;
-}
+int device_of(const Driver& driver) { return driver.settings.architecture->capability; }
 
 // As a GPU's driver does, which compiles PTX for its device: not for an older one than was asked.
 void check_target(const ptx::Module& module, bool is_machine_code, int device) {
@@ -80,7 +78,8 @@ ModuleHandle* load(Driver& driver, const char* data, size_t size, const Log& log
     ptx::Module parsed = ptx::parse(image.ptx);
     check_target(parsed, image.is_machine_code, device);
     if (!image.lines.frames.empty()) name_source_lines(parsed, image.lines);
-    module->program = load_program(parsed, *driver.memory);
+    module->program =
+        load_program(parsed, *driver.memory, driver.settings.limits.approximation_seed);
     take_registers(*module, image);
     if (image.registers.empty()) {
       const ptx::Architecture native{device, 0};

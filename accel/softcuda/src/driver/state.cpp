@@ -2,98 +2,11 @@
 
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
-#include <cstdio>
 #include <cstdlib>
 
+#include "call.h"
+
 namespace softcuda {
-namespace {
-
-uint64_t number(const char* name, uint64_t otherwise, uint64_t least, uint64_t most) {
-  const char* text = std::getenv(name);
-  if (text == nullptr || *text == '\0') return otherwise;
-  char* end = nullptr;
-  const uint64_t value = std::strtoull(text, &end, 10);
-  if (*end != '\0' || value < least || value > most) {
-    throw ApiError(Status::kNotPermitted,
-                   std::string(name) + " has value '" + text + "', expected an integer from " +
-                       std::to_string(least) + " to " + std::to_string(most));
-  }
-  return value;
-}
-
-// A list such as "race,uninit" beside what is looked for anyway; "all", "none", and names with a
-// minus sign take part from left to right.
-Checks checks_of(const std::string& list) {
-  Checks checks;
-  const std::pair<const char*, bool Checks::*> names[] = {
-      {"free", &Checks::use_after_free}, {"uninit", &Checks::uninitialised},
-      {"race", &Checks::race},           {"barrier", &Checks::barrier},
-      {"lanes", &Checks::lanes},         {"deadlock", &Checks::deadlock},
-  };
-  for (size_t at = 0; at < list.size();) {
-    const size_t end = std::min(list.find(',', at), list.size());
-    std::string word = list.substr(at, end - at);
-    at = end + 1;
-    const bool value = word[0] != '-';
-    if (!value) word.erase(0, 1);
-    bool is_known = false;
-    for (const auto& [name, member] : names) {
-      if (word != name && word != "all" && word != "none") continue;
-      checks.*member = value != (word == "none");
-      is_known = true;
-    }
-    if (!is_known) {
-      throw ApiError(Status::kNotPermitted,
-                     "SOFTCUDA_CHECK has value '" + list +
-                         "', expected a list of free, uninit, race, barrier, lanes, deadlock, "
-                         "all and none, each with a minus sign to leave it out");
-    }
-  }
-  return checks;
-}
-
-}  // namespace
-
-Settings Settings::from_environment() {
-  Settings s;
-  s.limits.seed = number("SOFTCUDA_SEED", 0, 0, UINT64_MAX / 4);
-  s.limits.multiprocessors = static_cast<int>(number("SOFTCUDA_MULTIPROCESSORS", 4, 1, 256));
-  s.memory_bytes = number("SOFTCUDA_MEMORY_MB", 4096, 16, 1 << 20) << 20;
-  s.limits.patience = number("SOFTCUDA_PATIENCE", 200'000'000, 1'000'000, UINT64_MAX / 4);
-  s.limits.budget = number("SOFTCUDA_BUDGET", UINT64_MAX, 1, UINT64_MAX / 4);
-  s.limits.threads = static_cast<int>(number("SOFTCUDA_THREADS", 1, 1, 64));
-  const char* checks = std::getenv("SOFTCUDA_CHECK");
-  if (checks != nullptr) s.limits.checks = checks_of(checks);
-  const uint64_t capability = number("SOFTCUDA_COMPUTE_CAPABILITY", 86, 75, 120);
-  s.compute_major = static_cast<int>(capability / 10);
-  s.compute_minor = static_cast<int>(capability % 10);
-  const char* schedule = std::getenv("SOFTCUDA_SCHEDULE");
-  const std::string name = schedule == nullptr || *schedule == '\0' ? "post-dominator" : schedule;
-  if (name == "post-dominator") {
-    s.limits.schedule = Schedule::kPostDominator;
-  } else if (name == "lowest-pc") {
-    s.limits.schedule = Schedule::kLowestPc;
-  } else if (name == "adversarial") {
-    s.limits.schedule = Schedule::kAdversarial;
-    s.limits.quantum = 2'000;
-  } else {
-    throw ApiError(Status::kNotPermitted,
-                   "SOFTCUDA_SCHEDULE has value '" + name +
-                       "', expected post-dominator, lowest-pc or adversarial");
-  }
-  s.limits.quantum = std::min(s.limits.quantum, s.limits.budget);
-  const char* profile = std::getenv("SOFTCUDA_PROFILE");
-  if (profile != nullptr) s.profile = profile;
-  const char* ptxas = std::getenv("SOFTCUDA_PTXAS");
-  if (ptxas != nullptr) s.ptxas = ptxas;
-  if (!s.ptxas.empty() && access(ptxas, X_OK) != 0) {
-    throw ApiError(Status::kNotPermitted,
-                   "SOFTCUDA_PTXAS has value '" + s.ptxas + "', expected the path of ptxas");
-  }
-  return s;
-}
 
 Driver& Driver::get() {
   static Driver* driver = new Driver;  // never destroyed: Python's own teardown may come later
@@ -117,128 +30,100 @@ void Driver::initialize() {
   memory =
       std::make_unique<DeviceMemory>(settings.memory_bytes, !settings.limits.checks.use_after_free,
                                      settings.limits.checks.uninitialised);
-  primary.is_primary = true;
+  work.configure(settings.has_lazy_streams, settings.limits.seed);
   is_initialized = true;
   if (!settings.profile.empty()) {
-    std::atexit([] {
-      Driver& driver = Driver::get();
-      std::FILE* file = std::fopen(driver.settings.profile.c_str(), "w");
-      if (file == nullptr) {
-        std::fprintf(stderr, "softcuda: cannot write %s\n", driver.settings.profile.c_str());
-        return;
-      }
-      const std::string text = driver.profile();
-      std::fwrite(text.data(), 1, text.size(), file);
-      std::fclose(file);
-    });
+    std::atexit([] { write_profile(Driver::get().profile(), Driver::get().settings); });
   }
 }
 
+Context& Driver::create_context(unsigned flags) {
+  auto* context = new Context;
+  context->flags = flags;
+  context->references = 1;
+  contexts.insert(context);
+  return *context;
+}
+
 Context& Driver::current() {
-  if (stack().empty() || stack().back() == nullptr)
-    throw ApiError(Status::kInvalidContext, "no context is current");
+  if (stack().empty()) throw ApiError(Status::kInvalidContext, "no context is current");
   Context* context = stack().back();
-  if (context != &primary && contexts.count(context) == 0) {
-    throw ApiError(Status::kInvalidContext, "the current context was destroyed");
+  if (!is_live(context)) {
+    throw ApiError(Status::kContextIsDestroyed, "the current context was destroyed");
   }
   return *context;
 }
 
+Stream& Driver::stream(void* handle) {
+  constexpr uintptr_t kLegacy = 1, kPerThread = 2;
+  const auto number = reinterpret_cast<uintptr_t>(handle);
+  if (number <= kLegacy) return current().legacy;
+  if (number > kPerThread) return live(streams, handle);
+  Stream fresh{&current(), Stream::Kind::kBlocking};
+  return current().of_threads.emplace(std::this_thread::get_id(), fresh).first->second;
+}
+
+void Driver::wait(Context& context, std::vector<Ticket> wanted) {
+  work.finish(std::move(wanted));
+  if (context.fault != Status::kSuccess) throw ApiError(context.fault, "a fault in the context");
+}
+
 void Driver::unload(ModuleHandle* module) {
+  work.finish(work.pending());
   for (const auto& variable : module->program->variables) memory->release(variable.second.first);
-  for (auto& entry : module->functions) functions.erase(entry.second.get());
+  for (auto& [name, handle] : module->functions) {
+    KernelProfile counted = profile_of(*handle->function, *module->program, handle->launches);
+    if (counted.total.warps != 0) unloaded.push_back(std::move(counted));
+    functions.erase(handle.get());
+  }
   modules.erase(module);
   for (Context* context : contexts) context->modules.erase(module);
-  primary.modules.erase(module);
-  unloaded.emplace_back(module);
+  delete module;
 }
 
 void Driver::destroy(Context& context) {
+  work.finish(work.pending(&context));
   while (!context.modules.empty()) unload(*context.modules.begin());
   for (uint64_t address : context.allocations) memory->release(address);
   context.allocations.clear();
-  context.fault = Status::kSuccess;
-  if (&context == &primary) return;
+  context.heap.clear(*memory);
+  for (auto at = streams.begin(); at != streams.end();) {
+    Stream* stream = *at;
+    at = stream->context == &context ? streams.erase(at) : std::next(at);
+    if (stream->context == &context) delete stream;
+  }
+  for (auto at = events.begin(); at != events.end();) {
+    Event* event = *at;
+    at = event->context == &context ? events.erase(at) : std::next(at);
+    if (event->context == &context) delete event;
+  }
+  if (&context == primary) primary = nullptr;
   contexts.erase(&context);
+  former_contexts.emplace_back(&context);
   auto& current = stack();
   while (!current.empty() && current.back() == &context) current.pop_back();
-  delete &context;
 }
 
-// --- counters ---
-
-std::string Driver::profile() const {
-  std::string out = "{\"device\": \"softcuda (software)\", \"kernels\": [";
-  bool is_first = true;
-  const auto add = [&](const ModuleHandle& module) {
-    for (const auto& entry : module.program->functions) {
-      const Function& f = *entry.second;
-      std::array<std::pair<uint64_t, uint64_t>, static_cast<size_t>(Category::kCount)> classes{};
-      Count sum;
-      uint64_t flops = 0;
-      for (size_t k = 0; k < f.code.size(); ++k) {
-        const Count& c = f.sites[k].count;
-        if (f.code[k].is_auxiliary) continue;
-        auto& one = classes[static_cast<size_t>(f.code[k].category)];
-        one.first += c.warps, one.second += c.lanes;
-        sum.warps += c.warps, sum.lanes += c.lanes;
-        sum.global_requests += c.global_requests, sum.shared_requests += c.shared_requests;
-        sum.sectors += c.sectors, sum.wavefronts += c.wavefronts;
-        flops += c.lanes * f.code[k].flops;
-      }
-      if (sum.warps == 0) continue;
-      const auto handle = module.functions.find(f.name);
-      const uint64_t launches = handle == module.functions.end() ? 0 : handle->second->launches;
-      out += is_first ? "\n" : ",\n";
-      is_first = false;
-      out += "  {\"name\": \"" + f.name + "\", \"launches\": " + std::to_string(launches) +
-             ", \"warp_instructions\": " + std::to_string(sum.warps) +
-             ", \"lane_instructions\": " + std::to_string(sum.lanes) +
-             ", \"flops\": " + std::to_string(flops) +
-             ", \"global_requests\": " + std::to_string(sum.global_requests) +
-             ", \"global_sectors\": " + std::to_string(sum.sectors) +
-             ", \"shared_requests\": " + std::to_string(sum.shared_requests) +
-             ", \"shared_wavefronts\": " + std::to_string(sum.wavefronts) + ", \"classes\": {";
-      bool first_class = true;
-      for (size_t k = 0; k < classes.size(); ++k) {
-        if (classes[k].first == 0) continue;
-        out += std::string(first_class ? "" : ", ") + "\"" +
-               category_name(static_cast<Category>(k)) +
-               "\": {\"warps\": " + std::to_string(classes[k].first) +
-               ", \"lanes\": " + std::to_string(classes[k].second) + "}";
-        first_class = false;
-      }
-      out += "}}";
+std::vector<KernelProfile> Driver::profile() const {
+  std::vector<KernelProfile> all = unloaded;
+  for (const ModuleHandle* module : modules) {
+    for (const auto& [name, handle] : module->functions) {
+      KernelProfile counted = profile_of(*handle->function, *module->program, handle->launches);
+      if (counted.total.warps != 0) all.push_back(std::move(counted));
     }
-  };
-  for (const auto& module : unloaded) add(*module);
-  for (const ModuleHandle* module : modules) add(*module);
-  return out + "\n]}\n";
+  }
+  return all;
 }
 
-// --- calls ---
-
-int call(bool needs_context, const std::function<void(Driver&)>& body) {
-  Driver& driver = Driver::get();
-  const std::lock_guard<std::mutex> lock(driver.mutex);
-  try {
-    if (!driver.is_initialized) throw ApiError(Status::kNotInitialized, "cuInit was not called");
-    if (needs_context) {
-      const Status fault = driver.current().fault;
-      if (fault != Status::kSuccess) return static_cast<int>(fault);
+void Driver::reset_profile() {
+  unloaded.clear();
+  for (ModuleHandle* module : modules) {
+    for (auto& [name, handle] : module->functions) {
+      handle->launches = 0;
+      Function& f = *handle->function;
+      for (Site& site : f.sites) site.count = Count{};
     }
-    body(driver);
-    return 0;
-  } catch (const ApiError& error) {
-    return static_cast<int>(error.status);
-  } catch (const std::bad_alloc&) {
-    return static_cast<int>(Status::kOutOfMemory);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "softcuda: %s\n", error.what());
-    return static_cast<int>(Status::kUnknown);
   }
 }
-
-int not_supported(const char*) { return static_cast<int>(Status::kNotSupported); }
 
 }  // namespace softcuda

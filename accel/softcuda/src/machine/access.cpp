@@ -206,8 +206,9 @@ char* place(Warp& w, const MemoryOperand& op, int lane, Space space, uint64_t at
     case Space::kShared:
       return shared_place(w, op, lane, at, bytes);
     case Space::kLocal:
-      if (at + bytes < at || at + bytes > w.local_bytes())
-        out_of_bounds(op, lane, offset_words(at, w.local_bytes()), "local");
+      // A thread may reach the variables of its callers, which lie before its own.
+      if (at + bytes < at || at + bytes > w.local_end())
+        out_of_bounds(op, lane, offset_words(at, w.local_end()), "local");
       return w.local(lane) + at;
     case Space::kParam:
       if (at + bytes < at || at + bytes > w.function().param_bytes)

@@ -62,6 +62,7 @@ bool Block::run(int64_t budget) {
   bool has_run = true;
   while (has_run && budget > 0 && running_ > 0) {
     has_run = false;
+    const uint64_t changes = worker_.changes();
     const size_t start = is_adversarial ? worker_.random() % warps_.size() : 0;
     for (size_t k = 0; k < warps_.size(); ++k) {
       Warp& warp = *warps_[(start + k) % warps_.size()];
@@ -75,6 +76,8 @@ bool Block::run(int64_t budget) {
       budget -= before - share;
       if (budget <= 0) break;
     }
+    // Who has changed nothing may be waiting for another block: let it have its turn.
+    if (worker_.changes() == changes) break;
   }
   return running_ > 0 && (has_run || budget <= 0);
 }
@@ -96,6 +99,13 @@ void Block::note_exit(Warp& warp, Mask lanes) {
   if (warp.is_done()) --running_;
   check_barriers();
   cluster_.check_barrier();
+}
+
+int Block::stand_at_first() {
+  const auto first =
+      std::find_if(warps_.begin(), warps_.end(), [](const auto& warp) { return !warp->is_done(); });
+  turn_ = first->get();
+  return (*first)->stand_at_first();
 }
 
 // --- barriers ------------------------------------------------------------------------------------
@@ -148,7 +158,7 @@ void Block::complete(int id) {
   const std::vector<Mask> arrived = barrier.arrived;
   barrier.is_in_use = false;
   if (!barrier.past.is_empty()) {
-    barrier.past.add(ended_);
+    if (barrier.expected == 0) barrier.past.add(ended_);
     const Ref<Knowledge> past = barrier.past.take(threads());
     for (const auto& warp : warps_) warp->order()->take(warp->lanes_at_barrier(id), past);
   }

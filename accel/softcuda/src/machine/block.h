@@ -25,6 +25,8 @@ class Block {
   // If threads wait for others that cannot come: throws the fault that this is.
   void check_stuck();
 
+  int stand_at_first();
+
   // Lanes of a warp arrive at a barrier; if they complete it, all go on.
   void arrive(Warp& warp, const BarrierOperand& barrier, int id, uint64_t expected, Mask lanes,
               Mask predicates);
@@ -95,6 +97,8 @@ class Cluster {
 
   Worker& worker() { return worker_; }
   const std::vector<std::unique_ptr<Block>>& blocks() const { return blocks_; }
+  // Let the first warp that has not ended have its turn; its first lane.
+  int stand_at_first();
   // The one that has its turn.
   const Block& running() const { return *blocks_[turn_]; }
 

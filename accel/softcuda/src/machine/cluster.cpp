@@ -43,8 +43,12 @@ bool Cluster::is_done() const {
 
 void Cluster::check_stuck() {
   for (turn_ = 0; turn_ < blocks_.size(); ++turn_) blocks_[turn_]->check_stuck();
+}
+
+int Cluster::stand_at_first() {
   turn_ = 0;
   while (blocks_[turn_]->is_done()) ++turn_;
+  return blocks_[turn_]->stand_at_first();
 }
 
 // --- the barrier ---------------------------------------------------------------------------------

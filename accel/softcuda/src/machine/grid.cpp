@@ -2,29 +2,22 @@
 #include <algorithm>
 #include <thread>
 
+#include "../program/rounding.h"
+#include "architecture.h"
 #include "machine.h"
 #include "race.h"
 
 namespace softcuda {
 namespace {
 
-constexpr int kWarpsOfMultiprocessor = 48;
-constexpr uint64_t kBlocksOfMultiprocessor = 16;
-constexpr uint64_t kRegistersOfMultiprocessor = 65536;
-constexpr uint64_t kSharedOfMultiprocessor = 100 * 1024;
-
 // Clusters that are on the device at the same time: by the blocks that one multiprocessor holds,
 // times their number.
 uint64_t residency(const Launch& launch, const Limits& limits) {
-  const uint64_t threads = round_up(launch.block.product(), kLanes);
-  const uint64_t warps = threads / kLanes;
-  const uint64_t shared =
-      launch.entry->shared_end - launch.entry->shared_begin + launch.dynamic_shared;
-  const uint64_t registers = threads * static_cast<uint64_t>(std::max(launch.entry->registers, 16));
-  uint64_t blocks = std::min<uint64_t>(kBlocksOfMultiprocessor, kWarpsOfMultiprocessor / warps);
-  blocks = std::min(blocks, kRegistersOfMultiprocessor / registers);
-  if (shared != 0) blocks = std::min(blocks, kSharedOfMultiprocessor / shared);
-  blocks = std::max<uint64_t>(blocks, 1) * static_cast<uint64_t>(limits.multiprocessors);
+  const Function& entry = *launch.entry;
+  const uint64_t shared = entry.shared_end - entry.shared_begin + launch.dynamic_shared;
+  const uint64_t blocks =
+      resident_blocks(*limits.architecture, launch.block.product(), entry.registers, shared) *
+      static_cast<uint64_t>(limits.multiprocessors);
   return std::max<uint64_t>(blocks / launch.cluster.product(), 1);
 }
 
@@ -67,9 +60,7 @@ Grid::~Grid() = default;
 int Grid::host_threads() const {
   const bool is_independent = !launch_.entry->communicates && !limits_.checks.race &&
                               limits_.schedule != Schedule::kAdversarial;
-  return is_independent
-             ? static_cast<int>(std::min(static_cast<uint64_t>(limits_.threads), clusters_))
-             : 1;
+  return is_independent ? static_cast<int>(std::min<uint64_t>(limits_.threads, clusters_)) : 1;
 }
 
 Report Grid::run() {
@@ -157,6 +148,10 @@ Report Worker::report(const Fault& fault, const Cluster& cluster) const {
   return result;
 }
 
+void Worker::suspect(const Fault& fault, Block& block) {
+  if (suspicion_.status == Status::kSuccess) suspicion_ = report(fault, block.cluster());
+}
+
 // Give a cluster its turn. False if a thread of it failed.
 bool Worker::run_one(Resident& one) {
   try {
@@ -164,18 +159,25 @@ bool Worker::run_one(Resident& one) {
     const bool can_go_on = one.cluster->run(static_cast<int64_t>(grid_.limits().quantum));
     if (!one.cluster->is_done() && !can_go_on) {
       one.cluster->check_stuck();
-      throw Fault{Status::kLaunchTimeout, "deadlock", 0,
-                  "all threads of the block wait at barriers"};
+      throw deadlock({&one}, "all threads wait at barriers");
+    }
+    if (executed_ > grid_.limits().budget && !one.cluster->is_done()) {
+      throw Fault{Status::kLaunchTimeout, "out of budget", one.cluster->stand_at_first(),
+                  "the launch has executed more than SOFTCUDA_BUDGET instructions"};
     }
     return true;
   } catch (const Fault& fault) {
-    grid_.fail(one.number, report(fault, *one.cluster));
+    // What was read before it was written may be what led here; but if two threads raced for it,
+    // that is the cause of both.
+    const bool has_cause = suspicion_.status != Status::kSuccess && fault.kind != "data race";
+    grid_.fail(one.number, has_cause ? suspicion_ : report(fault, *one.cluster));
     return false;
   }
 }
 
 void Worker::run() {
-  uint64_t idle = 0, spent = 0, next = grid_.take_cluster();
+  const FloatingPointScope scope;
+  uint64_t idle = 0, next = grid_.take_cluster();
   const auto is_more = [&] { return next < grid_.clusters(); };
   while (is_more() || !running_.empty()) {
     // A cluster is made when its turn comes: where none waits for another, one at a time is there.
@@ -185,41 +187,40 @@ void Worker::run() {
     }
     Resident one = std::move(running_.front());
     running_.pop_front();
-    progress_ = false;
+    const uint64_t changes = changes_, executed = executed_;
     if (!run_one(one)) return;
     const bool is_done = one.cluster->is_done();
-    spent += is_done ? 0 : grid_.limits().quantum;
-    if (spent >= grid_.limits().budget) {
-      const Fault fault{Status::kLaunchTimeout, "budget exhausted", 0,
-                        "more than " + std::to_string(spent) + " instructions were executed"};
-      return grid_.fail(one.number, report(fault, *one.cluster));
-    }
-    idle = progress_ || is_done ? 0 : idle + grid_.limits().quantum;
+    if (is_done && suspicion_.status != Status::kSuccess && !is_more() && running_.empty())
+      return grid_.fail(one.number, suspicion_);
+    idle = changes_ != changes || is_done ? 0 : idle + (executed_ - executed);
     if (!is_done) running_.push_back(std::move(one));
     const bool all_are_here = !is_more() || running_.size() == resident_;
     if (idle > grid_.limits().patience && all_are_here && !running_.empty() &&
         grid_.limits().checks.deadlock) {
-      return report_deadlock(idle);
+      std::vector<Resident*> waiting;
+      for (Resident& each : running_) waiting.push_back(&each);
+      const Fault fault = deadlock(waiting, "no thread on the device has changed memory for " +
+                                                std::to_string(idle) + " instructions");
+      return grid_.fail(running_.front().number, report(fault, *running_.front().cluster));
     }
   }
 }
 
-void Worker::report_deadlock(uint64_t idle) {
+// A deadlock, with the places of all that wait, at the first of them.
+Fault Worker::deadlock(const std::vector<Resident*>& waiting, std::string what) const {
   constexpr size_t kMostBlocks = 16;
-  std::string what = "no thread on the device has changed memory for " + std::to_string(idle) +
-                     " instructions; it is";
   size_t shown = 0;
-  for (const Resident& one : running_) {
-    for (const auto& block : one.cluster->blocks()) {
+  what += ":";
+  for (const Resident* one : waiting) {
+    for (const auto& block : one->cluster->blocks()) {
       if (block->is_done() || shown++ >= kMostBlocks) continue;
-      what += "\n  in block " + std::to_string(block->number()) + ":";
+      what += "\n    block " + std::to_string(block->number());
       for (const auto& warp : block->warps()) {
-        if (!warp->is_done()) what += " warp " + std::to_string(warp->index()) + warp->places();
+        if (!warp->is_done()) what += ", warp " + std::to_string(warp->index()) + warp->places();
       }
     }
   }
-  const Resident& first = running_.front();
-  grid_.fail(first.number, report({Status::kLaunchTimeout, "deadlock", 0, what}, *first.cluster));
+  return {Status::kLaunchTimeout, "deadlock", waiting.front()->cluster->stand_at_first(), what};
 }
 
 }  // namespace softcuda

@@ -62,8 +62,12 @@ class Worker {
   Site* sites(const Function& function);
   uint64_t random();
   // Memory has changed, or time was read: whoever waits may go on.
-  void note_progress() { progress_ = true; }
+  void note_progress() { ++changes_; }
+  uint64_t changes() const { return changes_; }
   bool watches_memory() const { return watches_memory_; }
+  void note_executed(int64_t instructions) { executed_ += static_cast<uint64_t>(instructions); }
+  // A fault that is reported at the end of the launch, unless a race is found that explains it.
+  void suspect(const Fault& fault, Block& block);
 
  private:
   struct Resident {
@@ -72,15 +76,17 @@ class Worker {
   };
   bool run_one(Resident& one);
   Report report(const Fault& fault, const Cluster& cluster) const;
-  void report_deadlock(uint64_t idle);
+  Fault deadlock(const std::vector<Resident*>& waiting, std::string what) const;
 
   Grid& grid_;
   bool is_alone_;
   bool watches_memory_;
-  bool progress_ = true;
+  uint64_t changes_ = 0;
+  uint64_t executed_ = 0;  // instructions of warps
   uint64_t random_state_;
   uint64_t resident_;
   std::deque<Resident> running_;
+  Report suspicion_;
   std::map<Function*, std::vector<Site>> sites_;
 };
 

@@ -9,6 +9,9 @@
 namespace softcuda {
 
 struct Function;
+struct Architecture;
+class KernelHeap;
+class PrintBuffer;
 struct Program;
 
 struct Dim {
@@ -40,12 +43,15 @@ struct Limits {
   int threads = 1;  // of the host, for blocks that do not communicate
   Schedule schedule = Schedule::kPostDominator;
   uint64_t seed = 0;
+  uint64_t approximation_seed = 0;  // of errors of .approx instructions; 0: none
+  const Architecture* architecture = nullptr;
   int multiprocessors = 4;
-  uint64_t quantum = 200'000;             // instructions of a block before the next has its turn
-  uint64_t patience = 200'000'000;        // instructions without a change in memory: a deadlock
-  uint64_t budget = UINT64_MAX;           // instructions of a worker, in whole quanta
-  uint32_t stack_bytes = 16 * 1024;       // local memory of a thread beside what the entry needs
-  uint32_t heap_bytes = 8 * 1024 * 1024;  // of malloc in kernels
+  uint64_t quantum = 200'000;        // instructions of a block before the next has its turn
+  uint64_t patience = 200'000'000;   // instructions without a change in memory: a deadlock
+  uint64_t budget = UINT64_MAX;      // instructions of a launch, until it is stopped
+  uint32_t stack_bytes = 16 * 1024;  // local memory of a thread beside what the entry needs
+  KernelHeap* heap = nullptr;        // of malloc in kernels; of the context, as is
+  PrintBuffer* prints = nullptr;     // what printf in kernels wrote
 };
 
 struct Launch {

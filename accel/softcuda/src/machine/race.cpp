@@ -110,7 +110,8 @@ void RaceDetector::access(Warp& warp, const Instruction& i, const MemoryOperand&
 
 void RaceDetector::check(const Attempt& attempt, RaceCell& cell) {
   WarpOrder& order = *attempt.warp.order();
-  if (cell.write.by != nullptr) check_write(attempt, cell.write);
+  if (cell.weak.by != nullptr) check_write(attempt, cell.weak);
+  if (cell.strong.by != nullptr) check_write(attempt, cell.strong);
   if (!attempt.op.is_store) {
     const RaceRead now{&attempt.i,
                        order.block(),
@@ -126,8 +127,11 @@ void RaceDetector::check(const Attempt& attempt, RaceCell& cell) {
     for (const RaceRead& read : *cell.reads.more) check_read(attempt, read);
   }
   cell.reads.clear();
-  cell.write = {&attempt.i, order.block(), order.clock(),
-                static_cast<uint16_t>(order.thread(lowest_lane(attempt.lanes))), attempt.op.scope};
+  const bool is_weak = attempt.op.scope == Scope::kWeak;
+  if (is_weak) cell.strong.by = nullptr;
+  (is_weak ? cell.weak : cell.strong) = {
+      &attempt.i, order.block(), order.clock(),
+      static_cast<uint16_t>(order.thread(lowest_lane(attempt.lanes))), attempt.op.scope};
 }
 
 void RaceDetector::check_write(const Attempt& attempt, const RaceWrite& write) {

@@ -7,7 +7,7 @@ constexpr uint32_t kWord = 4;
 constexpr size_t kWords = RaceLine::kBytes / kWord;
 
 void copy(const RaceCell& from, RaceCell& to) {
-  to.write = from.write;
+  to.weak = from.weak, to.strong = from.strong;
   to.reads.first = from.reads.first;
   if (from.reads.more != nullptr)
     to.reads.more = std::make_unique<std::vector<RaceRead>>(*from.reads.more);

@@ -48,7 +48,9 @@ struct RaceReads {
 };
 
 struct RaceCell {
-  RaceWrite write;
+  // The last of each kind: a strong one does not hide the weak one before it from strong accesses
+  // of others.
+  RaceWrite weak, strong;
   RaceReads reads;
 };
 
@@ -90,7 +92,10 @@ class RaceShadow {
 // --- inline --------------------------------------------------------------------------------------
 
 template <class Known>
-void RaceReads::add(const RaceRead& now, Known known) {
+void RaceReads::add(const RaceRead& now, Known is_known) {
+  const auto known = [&](const RaceRead& read) {
+    return now.scope <= read.scope && is_known(read);
+  };
   if (first.by != nullptr && first.is_beside(now)) {
     first.lanes |= now.lanes;
     return;

@@ -120,6 +120,11 @@ void Warp::locate(int index, Report& report, int lane) const {
   report.thread = thread_of(lane);
 }
 
+int Warp::stand_at_first() {
+  current_ = 0;
+  return lowest_lane(splits_[0].lanes);
+}
+
 std::string Warp::places() const {
   std::string out;
   for (const Split& s : splits_) {
@@ -149,7 +154,7 @@ bool Warp::choose() {
   if (schedule == Schedule::kLowestPc) merge_equal();
   if (splits_.size() == 1) {
     current_ = splits_[0].state == Split::State::kReady ? 0 : -1;
-    return current_ == 0;
+    return current_ == 0 || (release_parked() && choose());
   }
   std::vector<size_t> ready;
   for (size_t k = 0; k < splits_.size(); ++k) {
@@ -157,7 +162,7 @@ bool Warp::choose() {
   }
   if (ready.empty()) {
     current_ = -1;
-    return false;
+    return release_parked() && choose();
   }
   // A split whose turn has run out may be spinning for another of its warp: whatever the schedule,
   // the others come next.
@@ -172,6 +177,26 @@ bool Warp::choose() {
   }
   current_ = static_cast<int>(chosen);
   return true;
+}
+
+// All that could go on waits at barriers: lanes that stand where ways meet need not wait there for
+// these. (They may be on their way to the same barrier, or to the end.)
+bool Warp::release_parked() {
+  for (const Split& waiting : splits_) {
+    for (Join* join = waiting.join.get(); join != nullptr; join = join->outer.get()) {
+      if (join->arrived == 0) continue;
+      Split split;
+      split.lanes = join->arrived;
+      split.frame = join->frame;
+      split.join = join->outer;
+      split.pc = join->pc;
+      join->expected &= ~join->arrived;
+      join->arrived = 0;
+      splits_.push_back(split);
+      return true;
+    }
+  }
+  return false;
 }
 
 void Warp::merge_equal() {
@@ -200,7 +225,9 @@ void Warp::run(int64_t& budget) {
     if (schedule == Schedule::kAdversarial) {
       turn_ = static_cast<int64_t>(1 + worker_.random() % 64);
     }
-    budget -= run_split(*split);
+    const int64_t executed = run_split(*split);
+    budget -= executed;
+    worker_.note_executed(executed);
   }
 }
 
@@ -254,13 +281,24 @@ void Warp::check_rows(const Instruction& i, Mask all, Mask lanes) {
     }
     return nullptr;
   };
+  const auto lanes_written = [&](Row row) {
+    const Mask* written = row == kNoRow || !is_frame_row(row) ? nullptr : written_of(row);
+    return written == nullptr ? kFullMask : *written;
+  };
+  Mask result = kFullMask;  // lanes in which what is written is more than what was moved
+  if (i.moves == Moves::kAll) result = lanes_written(i.a);
+  if (i.moves == Moves::kSelected) {
+    const Mask selects = predicate(i.c) ^ (i.immediate != 0 ? kFullMask : 0);
+    result = (selects & lanes_written(i.a)) | (~selects & lanes_written(i.b));
+  }
   each_row(const_cast<Instruction&>(i), [&](Row& row, bool is_written) {
     Mask* written = written_of(row);
     if (written == nullptr) return;
+    const bool is_moved = i.moves != Moves::kNothing && (&row == &i.a || &row == &i.b);
     const Mask readers = &row == &i.guard ? all : lanes;
     if (is_written) {
-      *written |= lanes;
-    } else if ((readers & ~*written) != 0) {
+      *written = (*written & ~lanes) | (lanes & result);
+    } else if (!is_moved && (readers & ~*written) != 0) {
       throw Fault{Status::kLaunchFailed, "uninitialised read", lowest_lane(readers & ~*written),
                   "a register is read that was never written"};
     }

@@ -62,6 +62,7 @@ class Warp {
   void release_barrier(int id, bool has_result, uint32_t result);
   // If lanes wait for others that cannot come: the fault that this is.
   void check_stuck();
+  int stand_at_first();
   // Where its splits are, in words.
   std::string places() const;
 
@@ -94,6 +95,8 @@ class Warp {
     return local_written_.data() + size_t{local_bytes_} * static_cast<uint32_t>(lane);
   }
   uint32_t local_bytes() const { return local_bytes_; }
+  // Where the variables of the running frame end.
+  uint32_t local_end() const { return frame_->local_base + frame_->function->variable_bytes; }
   Mask split_lanes() const { return splits_[static_cast<size_t>(current_)].lanes; }
   Mask live() const { return live_; }
   Block& block() { return block_; }
@@ -133,6 +136,7 @@ class Warp {
   void finish(Ref<Join> join);
   Ref<Frame> new_frame(const Function& function, Ref<Frame> parent);
   void merge_equal();
+  bool release_parked();
   Split& running() { return splits_[static_cast<size_t>(current_)]; }
 
   Block& block_;

@@ -24,7 +24,8 @@ uint8_t* flags_at(Warp& w, int lane, uint64_t address) {
   return one->written == nullptr ? nullptr : one->written.get() + (address - one->address);
 }
 
-[[noreturn]] void unwritten(Warp& w, const MemoryOperand& op, int lane, uint64_t address) {
+// Where races are looked for too, this may be half of one: the write is still to come.
+void unwritten(Warp& w, const MemoryOperand& op, int lane, uint64_t address) {
   std::string where;
   if (address - kSharedWindow < kWindowBytes)
     where = "shared memory at byte " + std::to_string((address - kSharedWindow) & kOffsetMask);
@@ -32,9 +33,11 @@ uint8_t* flags_at(Warp& w, int lane, uint64_t address) {
     where = "local memory at byte " + std::to_string(address - kLocalWindow);
   else
     where = "global memory that " + w.block().grid().memory().describe(address);
-  throw Fault{Status::kLaunchFailed, "uninitialised read", lane,
-              std::string(access_name(op)) + " of " + std::to_string(op.bytes()) + " bytes in " +
-                  where + " and was never written"};
+  const Fault fault{Status::kLaunchFailed, "uninitialised read", lane,
+                    std::string(access_name(op)) + " of " + std::to_string(op.bytes()) +
+                        " bytes in " + where + " and was never written"};
+  if (!w.block().grid().limits().checks.race) throw fault;
+  w.worker().suspect(fault, w.block());
 }
 
 // Look at the flags of a range, and set them if it is written. False if one is missing.

@@ -20,7 +20,8 @@ DeviceMemory::~DeviceMemory() {
 
 Allocation& DeviceMemory::allocate(uint64_t bytes, Allocation::Kind kind, const std::string& name,
                                    uint64_t align) {
-  if (bytes > limit_ || used_ + bytes > limit_) {
+  const bool is_counted = kind != Allocation::Kind::kHeap;
+  if (is_counted && (bytes > limit_ || used_ + bytes > limit_)) {
     throw ApiError(Status::kOutOfMemory, "out of device memory");
   }
   auto one = std::make_unique<Allocation>();
@@ -34,10 +35,10 @@ Allocation& DeviceMemory::allocate(uint64_t bytes, Allocation::Kind kind, const 
   one->kind = kind;
   one->name = name;
   one->serial = next_serial_++;
-  if (watches_ && kind == Allocation::Kind::kDevice) {
+  if (watches_ && (kind == Allocation::Kind::kDevice || kind == Allocation::Kind::kHeap)) {
     one->written = std::make_unique<uint8_t[]>(std::max<uint64_t>(bytes, 1));
   }
-  used_ += bytes;
+  if (is_counted) used_ += bytes;
   Allocation& result = *one;
   auto& place = allocations_[one->address];
   if (place != nullptr) replaced_.push_back(std::move(place));
@@ -89,7 +90,7 @@ void DeviceMemory::release(uint64_t address) {
   one.host = nullptr;
   one.is_live = false;
   one.written.reset();
-  used_ -= one.bytes;
+  if (one.kind != Allocation::Kind::kHeap) used_ -= one.bytes;
 }
 
 void DeviceMemory::forget(void* host) {

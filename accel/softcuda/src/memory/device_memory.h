@@ -21,7 +21,7 @@ constexpr uint64_t kDeviceBase = uint64_t{0x02} << 56;
 class RaceShadow;
 
 struct Allocation {
-  enum class Kind { kDevice, kVariable, kConstant, kHost };
+  enum class Kind { kDevice, kVariable, kConstant, kHost, kHeap };
   uint64_t address = 0;
   uint64_t bytes = 0;
   Kind kind = Kind::kDevice;
@@ -50,7 +50,8 @@ class DeviceMemory {
   DeviceMemory(const DeviceMemory&) = delete;
   DeviceMemory& operator=(const DeviceMemory&) = delete;
 
-  // Fresh memory, filled with poison. Throws ApiError kOutOfMemory.
+  // Fresh memory, filled with poison. Throws ApiError kOutOfMemory; what kernels allocate (kHeap)
+  // has a limit of its own and is not counted here.
   Allocation& allocate(uint64_t bytes, Allocation::Kind kind, const std::string& name,
                        uint64_t align);
   // Make memory of the host known under its own address.

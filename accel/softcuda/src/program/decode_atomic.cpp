@@ -105,7 +105,6 @@ template <bool has_result>
 void decode_atomic(Decoder& d, Modifiers& mods) {
   MemoryOperand& op = new_memory_operand(d);
   op.is_store = op.is_atomic = true;
-  op.scope = Scope::kDevice;  // where none is written
   take_order(mods, op);
   op.space = take_space(mods, &op.reaches_cluster);
   const Atomic which = atomic_named(d, mods);

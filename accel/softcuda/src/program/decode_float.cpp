@@ -1,20 +1,12 @@
-// Floating-point arithmetic: exactly rounded where PTX says so, by the C library where it says
-// approximately. Compiled without contraction: mul and add are never fused, fma always is.
-#include <cfenv>
-#include <cmath>
-
-#include "decoder.h"
-#include "lanes.h"
+// Floating-point arithmetic that is exactly rounded. Compiled without contraction: mul and add are
+// never fused, fma always is.
+#include "approximation.h"
+#include "rounding.h"
 
 namespace softcuda {
 namespace {
 
 using ptx::Type;
-
-template <class T>
-T flush(T x) {
-  return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(T{0}, x) : x;
-}
 
 struct Add {
   template <class T>
@@ -46,35 +38,16 @@ struct Fma {
     return std::fma(a, b, c);
   }
 };
-// The number where the other is NaN; -0 is less than +0.
-struct Min {
+struct Sqrt {
   template <class T>
-  static T apply(T a, T b) {
-    if (a != a) return b;
-    if (b != b) return a;
-    if (a == b) return std::signbit(a) ? a : b;
-    return a < b ? a : b;
+  static T apply(T a) {
+    return std::sqrt(a);
   }
 };
-struct Max {
+struct Rcp {
   template <class T>
-  static T apply(T a, T b) {
-    if (a != a) return b;
-    if (b != b) return a;
-    if (a == b) return std::signbit(a) ? b : a;
-    return a > b ? a : b;
-  }
-};
-struct MinNan {
-  template <class T>
-  static T apply(T a, T b) {
-    return a != a ? a : b != b ? b : Min::apply<T>(a, b);
-  }
-};
-struct MaxNan {
-  template <class T>
-  static T apply(T a, T b) {
-    return a != a ? a : b != b ? b : Max::apply<T>(a, b);
+  static T apply(T a) {
+    return T{1} / a;
   }
 };
 struct Abs {
@@ -95,218 +68,131 @@ struct CopySign {
     return std::copysign(b, a);
   }
 };
-struct Sqrt {
-  template <class T>
-  static T apply(T a) {
-    return std::sqrt(a);
-  }
-};
-struct Rcp {
-  template <class T>
-  static T apply(T a) {
-    return T{1} / a;
-  }
-};
-// Approximations: computed in double and rounded once, which is inside of every bound PTX gives.
-struct Rsqrt {
-  template <class T>
-  static T apply(T a) {
-    return static_cast<T>(1.0 / std::sqrt(static_cast<double>(a)));
-  }
-};
-struct Sin {
-  template <class T>
-  static T apply(T a) {
-    return static_cast<T>(std::sin(static_cast<double>(a)));
-  }
-};
-struct Cos {
-  template <class T>
-  static T apply(T a) {
-    return static_cast<T>(std::cos(static_cast<double>(a)));
-  }
-};
-struct Ex2 {
-  template <class T>
-  static T apply(T a) {
-    return static_cast<T>(std::exp2(static_cast<double>(a)));
-  }
-};
-struct Lg2 {
-  template <class T>
-  static T apply(T a) {
-    return static_cast<T>(std::log2(static_cast<double>(a)));
-  }
-};
-struct Tanh {
-  template <class T>
-  static T apply(T a) {
-    return static_cast<T>(std::tanh(static_cast<double>(a)));
-  }
-};
-// rcp and rsqrt of .approx.ftz.f64 know the upper half only.
-struct RcpHigh {
-  template <class T>
-  static T apply(T a) {
-    return upper_half(1.0 / upper_half(flush(a)));
-  }
-  static double upper_half(double x) {
-    uint64_t bits;
-    std::memcpy(&bits, &x, sizeof bits);
-    bits &= ~uint64_t{0xFFFFFFFF};
-    std::memcpy(&x, &bits, sizeof bits);
-    return x;
-  }
-};
-struct RsqrtHigh {
-  template <class T>
-  static T apply(T a) {
-    return RcpHigh::upper_half(1.0 / std::sqrt(RcpHigh::upper_half(flush(a))));
-  }
-};
 
-// What differs from an exactly rounded operation on all numbers, in Instruction::immediate.
-constexpr int64_t kFlush = 1, kSaturate = 2, kRoundingShift = 2;
-
-class RoundingScope {
- public:
-  explicit RoundingScope(int64_t rounding) : before_(std::fegetround()) {
-    const int modes[] = {FE_TONEAREST, FE_TOWARDZERO, FE_DOWNWARD, FE_UPWARD};
-    if (rounding != 0) std::fesetround(modes[rounding]);
-  }
-  ~RoundingScope() { std::fesetround(before_); }
-
- private:
-  int before_;
-};
-
+// What PTX calls the canonical NaN: all bits but the sign.
 template <class T>
-T finish(T x, int64_t how) {
-  if ((how & kFlush) != 0) x = flush(x);
-  if ((how & kSaturate) != 0) x = x > T{0} ? (x < T{1} ? x : T{1}) : T{0};  // NaN becomes 0
-  return x;
+T canonical_nan() {
+  return from_lane<T>(std::numeric_limits<Lane<T>>::max() >> 1);
 }
 
-template <class Op, class T, int sources>
-void general(Warp& w, const Instruction& i, Mask m) {
-  const RoundingScope scope(i.immediate >> kRoundingShift);
+// The number where the other is NaN, or NaN where .NaN says so; -0 is less than +0.
+template <bool is_max, bool keeps_nan>
+struct Extremum {
+  template <class T>
+  static T apply(T a, T b) {
+    const bool takes_a = is_max ? a > b : a < b;
+    // Equal numbers have the same bits, but for zeros of two signs.
+    const Lane<T> bits_a = to_lane<T>(a), bits_b = to_lane<T>(b);
+    T result = from_lane<T>(is_max ? bits_a & bits_b : bits_a | bits_b);
+    result = a == b ? result : (takes_a ? a : b);
+    const bool no_a = a != a, no_b = b != b;
+    if constexpr (!keeps_nan) {
+      result = no_b ? a : result;
+      return no_a & no_b ? canonical_nan<T>() : result;
+    } else {
+      return no_a | no_b ? canonical_nan<T>() : result;
+    }
+  }
+};
+
+template <class Op, class T, int sources, bool flushes, bool saturates>
+void arithmetic(Warp& w, const Instruction& i, Mask m) {
   const In<T> a(w, i.a), b(w, sources > 1 ? i.b : i.a), c(w, sources > 2 ? i.c : i.a);
-  const bool flushes = (i.immediate & kFlush) != 0;
-  const auto load = [flushes](T x) { return flushes ? flush(x) : x; };
+  const auto load = [](T x) { return flushes ? flush(x) : x; };
   each_lane<T>(w, i.d, m, [&](int l) {
-    T result;
-    if constexpr (sources == 1) result = Op::template apply<T>(load(a[l]));
-    if constexpr (sources == 2) result = Op::template apply<T>(load(a[l]), load(b[l]));
-    if constexpr (sources == 3) result = Op::template apply<T>(load(a[l]), load(b[l]), load(c[l]));
-    return finish(result, i.immediate);
+    T x;
+    if constexpr (sources == 1) x = Op::template apply<T>(load(a[l]));
+    if constexpr (sources == 2) x = Op::template apply<T>(load(a[l]), load(b[l]));
+    if constexpr (sources == 3) x = Op::template apply<T>(load(a[l]), load(b[l]), load(c[l]));
+    if constexpr (flushes) x = flush(x);
+    return saturates ? saturate(x) : x;
   });
 }
 
-template <class Op, int sources>
-Handler handler(const Type& type, bool is_general) {
-  return for_float(type, [is_general](auto zero) -> Handler {
-    using T = decltype(zero);
-    if (is_general) return general<Op, T, sources>;
-    if constexpr (sources == 1)
-      return unary<Op, T>;
-    else if constexpr (sources == 2)
-      return binary<Op, T>;
-    else
-      return ternary<Op, T>;
-  });
+// The modifiers of an operation on floating-point numbers.
+struct How {
+  Rounding rounding = Rounding::kNearest;
+  bool flushes = false;
+  bool saturates = false;
+};
+
+template <class Op, class T, int sources, bool flushes, bool saturates>
+Handler rounded(Rounding rounding) {
+  constexpr Handler run = arithmetic<Op, T, sources, flushes, saturates>;
+  return rounding == Rounding::kNearest ? run : directed<run>;
 }
 
 template <class Op, int sources>
-Instruction& emit(Decoder& d, const Type& type, int64_t how, Category category, int flops) {
-  const Handler run = handler<Op, sources>(type, how != 0);
-  if (run == nullptr) d.fail("this type is not supported here");
-  const Row a = d.source(d.operand(1), type);
-  const Row b = sources > 1 ? d.source(d.operand(2), type) : kNoRow;
-  const Row c = sources > 2 ? d.source(d.operand(3), type) : kNoRow;
-  Instruction& i = d.emit(run, category);
-  i.a = a, i.b = b, i.c = c, i.immediate = how, i.flops = static_cast<uint8_t>(flops);
-  i.d = d.destination(d.operand(0), type);
-  return i;
-}
-
-int64_t flags(Modifiers& mods) {
-  int64_t how = 0;
-  const std::string rounding = mods.take_one({"rn", "rz", "rm", "rp"});
-  if (mods.take("ftz")) how |= kFlush;
-  if (mods.take("sat")) how |= kSaturate;
-  const int64_t mode = rounding == "rz" ? 1 : rounding == "rm" ? 2 : rounding == "rp" ? 3 : 0;
-  return how | mode << kRoundingShift;
+Handler handler(const Type& type, const How& how) {
+  const Rounding r = how.rounding;
+  if (type.elements != 1) return nullptr;
+  if (type.bits == 64 && !how.flushes && !how.saturates)
+    return rounded<Op, double, sources, false, false>(r);
+  if (type.bits != 32) return nullptr;
+  if (how.flushes) {
+    return how.saturates ? rounded<Op, float, sources, true, true>(r)
+                         : rounded<Op, float, sources, true, false>(r);
+  }
+  return how.saturates ? rounded<Op, float, sources, false, true>(r)
+                       : rounded<Op, float, sources, false, false>(r);
 }
 
 Category category_of(const Type& type) {
   return type.bits == 64 ? Category::kFloat64 : Category::kFloat32;
 }
 
-template <class Op, int sources, int flops>
+template <class Op, int sources>
+void emit(Decoder& d, const Type& type, const How& how, int flops) {
+  const Handler run = handler<Op, sources>(type, how);
+  if (run == nullptr) d.fail("this type is not supported with these modifiers");
+  d.expect_operands(sources + 1);
+  const Row a = d.source(d.operand(1), type);
+  const Row b = sources > 1 ? d.source(d.operand(2), type) : kNoRow;
+  const Row c = sources > 2 ? d.source(d.operand(3), type) : kNoRow;
+  Instruction& i = d.emit(run, category_of(type));
+  i.a = a, i.b = b, i.c = c, i.flops = static_cast<uint8_t>(flops);
+  i.immediate = static_cast<int64_t>(how.rounding);
+  i.d = d.destination(d.operand(0), type);
+}
+
+template <class Op, int sources, int flops, bool may_saturate>
 void decode_rounded(Decoder& d, Modifiers& mods) {
-  const int64_t how = flags(mods);
-  const Type type = mods.take_type();
-  emit<Op, sources>(d, type, how, category_of(type), flops);
+  How how;
+  how.rounding = rounding_named(mods.take_one({"rn", "rz", "rm", "rp"}));
+  how.flushes = mods.take("ftz");
+  how.saturates = may_saturate && mods.take("sat");
+  emit<Op, sources>(d, mods.take_type(), how, flops);
 }
 
 template <class Op, int sources>
 void decode_exact(Decoder& d, Modifiers& mods) {
-  const int64_t how = mods.take("ftz") ? kFlush : 0;
-  const Type type = mods.take_type();
-  emit<Op, sources>(d, type, how, category_of(type), 0);
+  How how;
+  how.flushes = mods.take("ftz");
+  emit<Op, sources>(d, mods.take_type(), how, 0);
 }
 
-template <class Op, class OpNan>
+template <bool is_max>
 void decode_extremum(Decoder& d, Modifiers& mods) {
-  const int64_t how = mods.take("ftz") ? kFlush : 0;
+  How how;
+  how.flushes = mods.take("ftz");
   const bool keeps_nan = mods.take("NaN");
   const Type type = mods.take_type();
-  if (d.num_operands() == 3) {
-    if (keeps_nan)
-      emit<OpNan, 2>(d, type, how, category_of(type), 1);
-    else
-      emit<Op, 2>(d, type, how, category_of(type), 1);
-  } else {
-    d.fail("three operands are expected");
+  if (keeps_nan)
+    emit<Extremum<is_max, true>, 2>(d, type, how, 1);
+  else
+    emit<Extremum<is_max, false>, 2>(d, type, how, 1);
+}
+
+// div, rcp and sqrt: exactly rounded, or approximations of their own.
+template <class Op, int sources, Decode approximate>
+void decode_divided(Decoder& d, Modifiers& mods) {
+  for (const std::string& word : d.statement().modifiers) {
+    if (word == "approx" || word == "full") return approximate(d, mods);
   }
+  decode_rounded<Op, sources, 1, false>(d, mods);
 }
 
-void decode_div(Decoder& d, Modifiers& mods) {
-  if (mods.take_one({"approx", "full"}).empty()) return decode_rounded<Div, 2, 1>(d, mods);
-  const int64_t how = flags(mods);
-  const Type type = mods.take_type();
-  emit<Div, 2>(d, type, how, Category::kSpecial, 1);
-}
-
-template <class Op, class High>
-void decode_rcp(Decoder& d, Modifiers& mods) {
-  const bool is_approximate = mods.take("approx");
-  const int64_t how = flags(mods);
-  const Type type = mods.take_type();
-  if (is_approximate && type.bits == 64) {
-    emit<High, 1>(d, type, 0, Category::kSpecial, 1);
-  } else {
-    emit<Op, 1>(d, type, how, is_approximate ? Category::kSpecial : category_of(type), 1);
-  }
-}
-
-void decode_sqrt(Decoder& d, Modifiers& mods) {
-  const bool is_approximate = mods.take("approx");
-  const int64_t how = flags(mods);
-  const Type type = mods.take_type();
-  emit<Sqrt, 1>(d, type, how, is_approximate ? Category::kSpecial : category_of(type), 1);
-}
-
-template <class Op>
-void decode_approximate(Decoder& d, Modifiers& mods) {
-  if (!mods.take("approx")) d.fail("only .approx is supported");
-  const int64_t how = mods.take("ftz") ? kFlush : 0;
-  const Type type = mods.take_type();
-  if (type.bits != 32) d.fail("this type is not supported here");
-  emit<Op, 1>(d, type, how, Category::kSpecial, 1);
-}
-
-enum class Test { kFinite, kInfinite, kNumber, kNotANumber, kNormal, kSubnormal };
+enum class Test : int64_t { kFinite, kInfinite, kNumber, kNotANumber, kNormal, kSubnormal };
 
 template <class T>
 void testp(Warp& w, const Instruction& i, Mask m) {
@@ -331,6 +217,7 @@ void testp(Warp& w, const Instruction& i, Mask m) {
 }
 
 void decode_testp(Decoder& d, Modifiers& mods) {
+  d.expect_operands(2);
   static const std::vector<std::string> tests = {"finite",     "infinite", "number",
                                                  "notanumber", "normal",   "subnormal"};
   const std::string name = mods.take_one(tests);
@@ -351,26 +238,21 @@ void decode_testp(Decoder& d, Modifiers& mods) {
 }  // namespace
 
 void add_float(OpcodeTable& table) {
-  table["add.float"] = decode_rounded<Add, 2, 1>;
-  table["sub.float"] = decode_rounded<Sub, 2, 1>;
-  table["mul.float"] = decode_rounded<Mul, 2, 1>;
-  table["mad.float"] = decode_rounded<Fma, 3, 2>;
-  table["fma"] = decode_rounded<Fma, 3, 2>;
-  table["div.float"] = decode_div;
-  table["min.float"] = decode_extremum<Min, MinNan>;
-  table["max.float"] = decode_extremum<Max, MaxNan>;
+  table["add.float"] = decode_rounded<Add, 2, 1, true>;
+  table["sub.float"] = decode_rounded<Sub, 2, 1, true>;
+  table["mul.float"] = decode_rounded<Mul, 2, 1, true>;
+  table["mad.float"] = decode_rounded<Fma, 3, 2, true>;
+  table["fma"] = decode_rounded<Fma, 3, 2, true>;
+  table["div.float"] = decode_divided<Div, 2, decode_approximate_div>;
+  table["rcp"] = decode_divided<Rcp, 1, decode_approximate_rcp>;
+  table["sqrt"] = decode_divided<Sqrt, 1, decode_approximate_sqrt>;
+  table["min.float"] = decode_extremum<false>;
+  table["max.float"] = decode_extremum<true>;
   table["abs.float"] = decode_exact<Abs, 1>;
   table["neg.float"] = decode_exact<Neg, 1>;
   table["copysign"] = decode_exact<CopySign, 2>;
-  table["rcp"] = decode_rcp<Rcp, RcpHigh>;
-  table["rsqrt"] = decode_rcp<Rsqrt, RsqrtHigh>;
-  table["sqrt"] = decode_sqrt;
-  table["sin"] = decode_approximate<Sin>;
-  table["cos"] = decode_approximate<Cos>;
-  table["ex2"] = decode_approximate<Ex2>;
-  table["lg2"] = decode_approximate<Lg2>;
-  table["tanh"] = decode_approximate<Tanh>;
   table["testp"] = decode_testp;
+  add_approximations(table);
 }
 
 }  // namespace softcuda

@@ -1,47 +1,15 @@
 // Integer arithmetic.
-#include <limits>
+#include <algorithm>
 
-#include "decoder.h"
-#include "lanes.h"
+#include "integer.h"
 
 namespace softcuda {
 namespace {
 
 using ptx::Type;
 
-template <class T>
-using Unsigned = std::make_unsigned_t<T>;
+const Type kU32 = ptx::type_named("u32");
 
-struct Add {
-  template <class T>
-  static T apply(T a, T b) {
-    return static_cast<T>(static_cast<Unsigned<T>>(a) + static_cast<Unsigned<T>>(b));
-  }
-};
-struct Sub {
-  template <class T>
-  static T apply(T a, T b) {
-    return static_cast<T>(static_cast<Unsigned<T>>(a) - static_cast<Unsigned<T>>(b));
-  }
-};
-struct MulLow {
-  template <class T>
-  static T apply(T a, T b) {
-    return static_cast<T>(uint64_t{static_cast<Unsigned<T>>(a)} * static_cast<Unsigned<T>>(b));
-  }
-};
-struct MulHigh {
-  template <class T>
-  static T apply(T a, T b) {
-    using Wide = std::conditional_t<std::is_signed_v<T>, __int128, unsigned __int128>;
-    if constexpr (sizeof(T) == 4) {
-      using W = std::conditional_t<std::is_signed_v<T>, int64_t, uint64_t>;
-      return static_cast<T>((static_cast<W>(a) * static_cast<W>(b)) >> 32);
-    } else {
-      return static_cast<T>((static_cast<Wide>(a) * static_cast<Wide>(b)) >> (8 * sizeof(T)));
-    }
-  }
-};
 struct MadLow {
   template <class T>
   static T apply(T a, T b, T c) {
@@ -58,17 +26,25 @@ struct MadHigh {
 struct Div {
   template <class T>
   static T apply(T a, T b) {
-    if (b == 0) return static_cast<T>(~T{0});
-    if (std::is_signed_v<T> && b == static_cast<T>(-1)) return Sub::apply<T>(0, a);
-    return static_cast<T>(a / b);
+    const bool is_negation = std::is_signed_v<T> && b == static_cast<T>(-1);
+    const T divisor = b == 0 || is_negation ? T{1} : b;
+    T quotient;
+    if constexpr (sizeof(T) == 8) {
+      quotient = a / divisor;
+    } else {
+      // Of numbers this short a double's quotient, cut off, is exact; and several are divided at a
+      // time.
+      quotient = static_cast<T>(static_cast<double>(a) / static_cast<double>(divisor));
+    }
+    quotient = is_negation ? Sub::apply<T>(0, a) : quotient;
+    return b == 0 ? static_cast<T>(~T{0}) : quotient;
   }
 };
 struct Rem {
   template <class T>
   static T apply(T a, T b) {
-    if (b == 0) return a;
-    if (std::is_signed_v<T> && b == static_cast<T>(-1)) return 0;
-    return static_cast<T>(a % b);
+    const T rest = Sub::apply<T>(a, MulLow::apply<T>(Div::apply<T>(a, b), b));
+    return b == 0 ? a : rest;
   }
 };
 struct Min {
@@ -83,6 +59,13 @@ struct Max {
     return a > b ? a : b;
   }
 };
+template <class Op>
+struct Relu {
+  template <class T>
+  static T apply(T a, T b) {
+    return Max::apply<T>(Op::template apply<T>(a, b), T{0});
+  }
+};
 struct Abs {
   template <class T>
   static T apply(T a) {
@@ -95,18 +78,19 @@ struct Neg {
     return Sub::apply<T>(0, a);
   }
 };
-struct AddSat {
+// add.sat.s32 and sub.sat.s32: where the result wraps, it has the wrong sign.
+struct AddSaturated {
   template <class T>
   static T apply(T a, T b) {
-    const int64_t sum = int64_t{a} + int64_t{b};
-    return static_cast<T>(std::min<int64_t>(std::max<int64_t>(sum, INT32_MIN), INT32_MAX));
+    const T sum = Add::apply<T>(a, b);
+    return ((a ^ sum) & (b ^ sum)) < 0 ? (a >> 31) ^ INT32_MAX : sum;
   }
 };
-struct SubSat {
+struct SubSaturated {
   template <class T>
   static T apply(T a, T b) {
-    const int64_t difference = int64_t{a} - int64_t{b};
-    return static_cast<T>(std::min<int64_t>(std::max<int64_t>(difference, INT32_MIN), INT32_MAX));
+    const T difference = Sub::apply<T>(a, b);
+    return ((a ^ b) & (a ^ difference)) < 0 ? (a >> 31) ^ INT32_MAX : difference;
   }
 };
 struct Sad {
@@ -132,6 +116,17 @@ struct Mad24 {
     return Add::apply<T>(Mul24::apply<T>(a, b), c);
   }
 };
+
+// An operation on the two halves of 32 bits.
+template <class Op, class T>
+void halves(Warp& w, const Instruction& i, Mask m) {
+  const In<uint32_t> a(w, i.a), b(w, i.b);
+  each_lane<uint32_t>(w, i.d, m, [&](int l) {
+    const T low = Op::template apply<T>(static_cast<T>(a[l]), static_cast<T>(b[l]));
+    const T high = Op::template apply<T>(static_cast<T>(a[l] >> 16), static_cast<T>(b[l] >> 16));
+    return uint32_t{static_cast<uint16_t>(high)} << 16 | static_cast<uint16_t>(low);
+  });
+}
 
 template <class T>
 struct Widened;
@@ -163,230 +158,97 @@ void multiply_wide(Warp& w, const Instruction& i, Mask m) {
   });
 }
 
-// --- counting and fields of bits ---
-
-template <class T>
-void popc(Warp& w, const Instruction& i, Mask m) {
-  const In<T> a(w, i.a);
-  each_lane<uint32_t>(w, i.d, m,
-                      [&](int l) { return static_cast<uint32_t>(__builtin_popcountll(a[l])); });
-}
-
-template <class T>
-uint32_t leading_zeros(T a) {
-  constexpr int kBits = 8 * sizeof(T);
-  return a == 0 ? kBits : static_cast<uint32_t>(__builtin_clzll(a)) - (64 - kBits);
-}
-
-template <class T>
-void clz(Warp& w, const Instruction& i, Mask m) {
-  const In<T> a(w, i.a);
-  each_lane<uint32_t>(w, i.d, m, [&](int l) { return leading_zeros(a[l]); });
-}
-
-template <class T, bool shift_amount>
-void bfind(Warp& w, const Instruction& i, Mask m) {
-  using U = Unsigned<T>;
-  constexpr uint32_t kTop = 8 * sizeof(T) - 1;
-  const In<T> a(w, i.a);
-  each_lane<uint32_t>(w, i.d, m, [&](int l) -> uint32_t {
-    const T value = a[l];
-    const U bits = static_cast<U>(std::is_signed_v<T> && value < 0 ? ~value : value);
-    if (bits == 0) return ~uint32_t{0};
-    const uint32_t zeros = leading_zeros<U>(bits);
-    return shift_amount ? zeros : kTop - zeros;
-  });
-}
-
-template <class T>
-void brev(Warp& w, const Instruction& i, Mask m) {
-  const In<T> a(w, i.a);
-  each_lane<T>(w, i.d, m, [&](int l) {
-    T result = 0;
-    for (size_t k = 0; k < 8 * sizeof(T); ++k)
-      result |= ((a[l] >> k) & 1) << (8 * sizeof(T) - 1 - k);
-    return result;
-  });
-}
-
-template <class T>
-void bfe(Warp& w, const Instruction& i, Mask m) {
-  using U = Unsigned<T>;
-  constexpr uint32_t kTop = 8 * sizeof(T) - 1;
-  const In<T> a(w, i.a);
-  const In<uint32_t> b(w, i.b), c(w, i.c);
-  each_lane<T>(w, i.d, m, [&](int l) -> T {
-    const U bits = static_cast<U>(a[l]);
-    const uint32_t position = b[l] & 0xFF, length = c[l] & 0xFF;
-    if (length == 0) return 0;
-    const uint32_t sign_at = std::min<uint32_t>(position + length - 1, kTop);
-    const bool is_negative = std::is_signed_v<T> && ((bits >> sign_at) & 1) != 0;
-    // What lies beyond the top, and beyond the field, is the sign.
-    U field = static_cast<U>(is_negative ? ~U{0} : 0);
-    if (position <= kTop) {
-      field = static_cast<U>(is_negative ? ~(static_cast<U>(~bits) >> position) : bits >> position);
-    }
-    if (length > kTop) return static_cast<T>(field);
-    const U mask = static_cast<U>((U{1} << length) - 1);
-    return static_cast<T>(is_negative ? field | ~mask : field & mask);
-  });
-}
-
-template <class T>
-void bfi(Warp& w, const Instruction& i, Mask m) {
-  constexpr uint32_t kBits = 8 * sizeof(T);
-  const In<T> a(w, i.a), b(w, i.b);
-  const In<uint32_t> c(w, i.c), d(w, i.c2);
-  each_lane<T>(w, i.d, m, [&](int l) -> T {
-    const uint32_t position = c[l] & 0xFF, length = d[l] & 0xFF;
-    if (position >= kBits || length == 0) return b[l];
-    const T ones = length >= kBits ? ~T{0} : static_cast<T>((T{1} << length) - 1);
-    return static_cast<T>((b[l] & ~(ones << position)) | ((a[l] & ones) << position));
-  });
-}
-
-template <class T>
-void szext(Warp& w, const Instruction& i, Mask m) {
-  const In<T> a(w, i.a);
-  const In<uint32_t> b(w, i.b);
-  each_lane<T>(w, i.d, m, [&](int l) -> T {
-    const uint32_t n = i.immediate != 0 ? b[l] & 31u : std::min<uint32_t>(b[l], 32);
-    if (n == 0) return 0;
-    if (n >= 32) return a[l];
-    return static_cast<T>(static_cast<T>(static_cast<uint32_t>(a[l]) << (32 - n)) >> (32 - n));
-  });
-}
-
-void bmsk(Warp& w, const Instruction& i, Mask m) {
-  const In<uint32_t> a(w, i.a), b(w, i.b);
-  each_lane<uint32_t>(w, i.d, m, [&](int l) -> uint32_t {
-    const uint32_t start = i.immediate != 0 ? a[l] & 31u : a[l];
-    const uint32_t width = i.immediate != 0 ? b[l] & 31u : std::min<uint32_t>(b[l], 32);
-    if (start >= 32) return 0;
-    return static_cast<uint32_t>(((uint64_t{1} << width) - 1) << start);
-  });
-}
-
-template <class A, class B>
-void dp4a(Warp& w, const Instruction& i, Mask m) {
+// Products of two or four bytes of b with as many parts of a, summed up with c.
+template <class A, class B, int parts, int first>
+void dot_product(Warp& w, const Instruction& i, Mask m) {
   const In<uint32_t> a(w, i.a), b(w, i.b), c(w, i.c);
+  constexpr int kBits = 32 / parts;
   each_lane<uint32_t>(w, i.d, m, [&](int l) {
     uint32_t sum = c[l];
-    for (int k = 0; k < 4; ++k) {
-      sum += static_cast<uint32_t>(static_cast<int32_t>(static_cast<A>(a[l] >> (8 * k))) *
-                                   static_cast<int32_t>(static_cast<B>(b[l] >> (8 * k))));
+    for (int k = 0; k < parts; ++k) {
+      sum += static_cast<uint32_t>(static_cast<int32_t>(static_cast<A>(a[l] >> (kBits * k))) *
+                                   static_cast<int32_t>(static_cast<B>(b[l] >> (8 * (first + k)))));
     }
     return sum;
   });
 }
 
-// --- extended precision: one carry a lane ---
-
-enum class Carry { kAdd, kSub, kMadLow, kMadHigh };
-
-template <class T, Carry kind, bool in, bool out>
-void with_carry(Warp& w, const Instruction& i, Mask m) {
-  using U = Unsigned<T>;
-  using Wide = std::conditional_t<sizeof(T) == 4, uint64_t, unsigned __int128>;
-  const In<T> a(w, i.a), b(w, i.b);
-  const In<T> c(w, kind == Carry::kMadLow || kind == Carry::kMadHigh ? i.c : i.a);
-  const Mask before = w.carry;
-  Mask after = 0;
-  Lane<T>* d = w.out<Lane<T>>(i.d);
-  for (int l = 0; l < kLanes; ++l) {
-    if (!has_lane(m, l)) continue;
-    const Wide carry = in && has_lane(before, l) ? 1 : 0;
-    Wide sum = 0;
-    if (kind == Carry::kAdd) sum = Wide{static_cast<U>(a[l])} + static_cast<U>(b[l]) + carry;
-    if (kind == Carry::kSub) sum = Wide{static_cast<U>(a[l])} - static_cast<U>(b[l]) - carry;
-    if (kind == Carry::kMadLow)
-      sum = Wide{static_cast<U>(MulLow::apply<T>(a[l], b[l]))} + static_cast<U>(c[l]) + carry;
-    if (kind == Carry::kMadHigh)
-      sum = Wide{static_cast<U>(MulHigh::apply<T>(a[l], b[l]))} + static_cast<U>(c[l]) + carry;
-    d[l] = static_cast<U>(sum);
-    if (((sum >> (8 * sizeof(T))) & 1) != 0) after |= Mask{1} << l;
-  }
-  if (out) w.carry = (before & ~m) | after;
-}
-
-template <Carry kind>
-Handler carry_handler(const Type& type, bool in, bool out) {
-  return for_integer(type, [&](auto zero) -> Handler {
-    using T = decltype(zero);
-    if constexpr (sizeof(T) < 4) {
-      return nullptr;
-    } else {
-      if (in) return out ? with_carry<T, kind, true, true> : with_carry<T, kind, true, false>;
-      return out ? with_carry<T, kind, false, true> : nullptr;
-    }
-  });
-}
-
 // --- decoding ---
 
-Instruction& three(Decoder& d, Handler run, const Type& type, size_t sources) {
-  if (run == nullptr) d.fail("this type is not supported here");
-  const Row a = d.source(d.operand(1), type);
-  const Row b = sources > 1 ? d.source(d.operand(2), type) : kNoRow;
-  const Row c = sources > 2 ? d.source(d.operand(3), type) : kNoRow;
-  Instruction& i = d.emit(run, Category::kInteger);
-  i.a = a, i.b = b, i.c = c;
-  i.d = d.destination(d.operand(0), type);
-  return i;
+template <class Op>
+Handler unary_handler(const Type& type) {
+  return for_integer(type, [](auto zero) -> Handler { return unary<Op, decltype(zero)>; });
+}
+template <class Op>
+Handler binary_handler(const Type& type) {
+  return for_integer(type, [](auto zero) -> Handler { return binary<Op, decltype(zero)>; });
+}
+template <class Op>
+Handler ternary_handler(const Type& type) {
+  return for_integer(type, [](auto zero) -> Handler { return ternary<Op, decltype(zero)>; });
 }
 
 template <class Op>
 void decode_unary(Decoder& d, Modifiers& mods) {
   const Type type = mods.take_type();
-  three(d, for_integer(type, [](auto zero) -> Handler { return unary<Op, decltype(zero)>; }), type,
-        1);
+  emit_integer(d, unary_handler<Op>(type), type, 1);
 }
 
 template <class Op>
 void decode_binary(Decoder& d, Modifiers& mods) {
   const Type type = mods.take_type();
-  three(d, for_integer(type, [](auto zero) -> Handler { return binary<Op, decltype(zero)>; }), type,
-        2);
+  emit_integer(d, binary_handler<Op>(type), type, 2);
 }
 
-// add, sub, mul, mad, min, max, abs, neg, div and rem of integers; of floats elsewhere.
-template <class Op, class Saturated, Carry kind>
+bool has_modifier(const Decoder& d, const char* word) {
+  const auto& words = d.statement().modifiers;
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+// If the type is that of two halves: the whole instruction.
+template <class Signed, class Unsigned>
+bool decode_halves(Decoder& d, Modifiers& mods) {
+  const std::string word = mods.take_one({"s16x2", "u16x2"});
+  if (word.empty()) return false;
+  emit_integer(d, word == "s16x2" ? halves<Signed, int16_t> : halves<Unsigned, uint16_t>, kU32, 2);
+  return true;
+}
+
+// add and sub. (Those of floats are elsewhere, as of mul, mad, min, max, abs, neg and div.)
+template <class Op, class Saturated>
 void decode_sum(Decoder& d, Modifiers& mods) {
-  const bool out = mods.take("cc"), saturates = mods.take("sat");
+  if (has_modifier(d, "cc")) return decode_carry_out(d, mods);
+  if (decode_halves<Op, Op>(d, mods)) return;
+  const bool saturates = mods.take("sat");
   const Type type = mods.take_type();
-  if (out) {
-    three(d, carry_handler<kind>(type, false, true), type, 2);
-  } else if (saturates) {
-    if (!(type.is_signed() && type.bits == 32)) d.fail(".sat needs .s32");
-    three(d, binary<Saturated, int32_t>, type, 2);
-  } else {
-    three(d, for_integer(type, [](auto zero) -> Handler { return binary<Op, decltype(zero)>; }),
-          type, 2);
-  }
+  if (saturates && !(type.is_signed() && type.bits == 32)) d.fail(".sat needs .s32");
+  emit_integer(d, saturates ? binary<Saturated, int32_t> : binary_handler<Op>(type), type, 2);
 }
 
-template <Carry kind>
-void decode_carry(Decoder& d, Modifiers& mods) {
-  const bool out = mods.take("cc");
+template <class Op>
+void decode_extremum(Decoder& d, Modifiers& mods) {
+  const bool is_relu = mods.take("relu");
+  if (is_relu && has_modifier(d, "u16x2")) d.fail(".relu needs a signed type");
+  if (is_relu ? decode_halves<Relu<Op>, Op>(d, mods) : decode_halves<Op, Op>(d, mods)) return;
   const Type type = mods.take_type();
-  three(d, carry_handler<kind>(type, true, out), type, 2);
+  if (is_relu && !(type.is_signed() && type.bits == 32)) d.fail(".relu needs .s32 or .s16x2");
+  emit_integer(d, is_relu ? binary<Relu<Op>, int32_t> : binary_handler<Op>(type), type, 2);
+}
+
+template <class T>
+Handler wide_handler(bool has_addend) {
+  return has_addend ? multiply_wide<T, true> : multiply_wide<T, false>;
 }
 
 void wide(Decoder& d, const Type& type, bool has_addend) {
+  d.expect_operands(has_addend ? 4 : 3);
   Type result = type;
   result.bits *= 2;
-  Handler run = nullptr;
-  if (type.bits == 16) {
-    run = type.is_signed()
-              ? (has_addend ? multiply_wide<int16_t, true> : multiply_wide<int16_t, false>)
-              : (has_addend ? multiply_wide<uint16_t, true> : multiply_wide<uint16_t, false>);
-  } else if (type.bits == 32) {
-    run = type.is_signed()
-              ? (has_addend ? multiply_wide<int32_t, true> : multiply_wide<int32_t, false>)
-              : (has_addend ? multiply_wide<uint32_t, true> : multiply_wide<uint32_t, false>);
-  } else {
-    d.fail(".wide needs a type of 16 or 32 bits");
-  }
+  if (type.bits != 16 && type.bits != 32) d.fail(".wide needs a type of 16 or 32 bits");
+  const Handler run = type.bits == 16 ? (type.is_signed() ? wide_handler<int16_t>(has_addend)
+                                                          : wide_handler<uint16_t>(has_addend))
+                                      : (type.is_signed() ? wide_handler<int32_t>(has_addend)
+                                                          : wide_handler<uint32_t>(has_addend));
   const Row a = d.source(d.operand(1), type), b = d.source(d.operand(2), type);
   const Row c = has_addend ? d.source(d.operand(3), result) : kNoRow;
   Instruction& i = d.emit(run, Category::kInteger);
@@ -394,52 +256,19 @@ void wide(Decoder& d, const Type& type, bool has_addend) {
   i.d = d.destination(d.operand(0), result);
 }
 
-void decode_mul(Decoder& d, Modifiers& mods) {
+// mul and mad.
+template <class Low, class High, bool has_addend>
+void decode_product(Decoder& d, Modifiers& mods) {
+  if (has_addend && has_modifier(d, "cc")) return decode_carry_out(d, mods);
   const std::string part = mods.take_one({"lo", "hi", "wide"});
   const Type type = mods.take_type();
-  if (part == "wide") return wide(d, type, false);
-  if (part.empty()) d.fail("mul of integers needs .lo, .hi or .wide");
-  const bool low = part == "lo";
-  three(d,
-        for_integer(type,
-                    [low](auto zero) -> Handler {
-                      using T = decltype(zero);
-                      return low ? binary<MulLow, T> : binary<MulHigh, T>;
-                    }),
-        type, 2);
-}
-
-void decode_mad(Decoder& d, Modifiers& mods) {
-  const std::string part = mods.take_one({"lo", "hi", "wide"});
-  const bool out = mods.take("cc");
-  const Type type = mods.take_type();
-  if (part == "wide" && !out) return wide(d, type, true);
-  if (part != "lo" && part != "hi") d.fail("mad of integers needs .lo, .hi or .wide");
-  const bool low = part == "lo";
-  if (out) {
-    three(d,
-          low ? carry_handler<Carry::kMadLow>(type, false, true)
-              : carry_handler<Carry::kMadHigh>(type, false, true),
-          type, 3);
-    return;
-  }
-  three(d,
-        for_integer(type,
-                    [low](auto zero) -> Handler {
-                      using T = decltype(zero);
-                      return low ? ternary<MadLow, T> : ternary<MadHigh, T>;
-                    }),
-        type, 3);
-}
-
-void decode_madc(Decoder& d, Modifiers& mods) {
-  const bool low = mods.take_one({"lo", "hi"}) == "lo";
-  const bool out = mods.take("cc");
-  const Type type = mods.take_type();
-  three(d,
-        low ? carry_handler<Carry::kMadLow>(type, true, out)
-            : carry_handler<Carry::kMadHigh>(type, true, out),
-        type, 3);
+  if (part.empty()) d.fail("a product of integers needs .lo, .hi or .wide");
+  if (part == "wide") return wide(d, type, has_addend);
+  if constexpr (has_addend)
+    emit_integer(d, part == "lo" ? ternary_handler<Low>(type) : ternary_handler<High>(type), type,
+                 3);
+  else
+    emit_integer(d, part == "lo" ? binary_handler<Low>(type) : binary_handler<High>(type), type, 2);
 }
 
 template <class Op, bool has_addend>
@@ -448,129 +277,58 @@ void decode_24(Decoder& d, Modifiers& mods) {
   const Type type = mods.take_type();
   if (type.bits != 32) d.fail("24-bit multiplication needs .u32 or .s32");
   if constexpr (has_addend) {
-    three(d, type.is_signed() ? ternary<Op, int32_t> : ternary<Op, uint32_t>, type, 3);
+    emit_integer(d, type.is_signed() ? ternary<Op, int32_t> : ternary<Op, uint32_t>, type, 3);
   } else {
-    three(d, type.is_signed() ? binary<Op, int32_t> : binary<Op, uint32_t>, type, 2);
+    emit_integer(d, type.is_signed() ? binary<Op, int32_t> : binary<Op, uint32_t>, type, 2);
   }
 }
 
 void decode_sad(Decoder& d, Modifiers& mods) {
   const Type type = mods.take_type();
-  three(d, for_integer(type, [](auto zero) -> Handler { return ternary<Sad, decltype(zero)>; }),
-        type, 3);
-}
-
-const Type kU32 = ptx::type_named("u32");
-
-void to_count(Decoder& d, const Type& type, Handler run32, Handler run64) {
-  if (type.bits != 32 && type.bits != 64) d.fail("a type of 32 or 64 bits is needed");
-  const Row a = d.source(d.operand(1), type);
-  Instruction& i = d.emit(type.bits == 32 ? run32 : run64, Category::kInteger);
-  i.a = a;
-  i.d = d.destination(d.operand(0), kU32);
-}
-
-void decode_popc(Decoder& d, Modifiers& mods) {
-  to_count(d, mods.take_type(), popc<uint32_t>, popc<uint64_t>);
-}
-void decode_clz(Decoder& d, Modifiers& mods) {
-  to_count(d, mods.take_type(), clz<uint32_t>, clz<uint64_t>);
-}
-void decode_bfind(Decoder& d, Modifiers& mods) {
-  const bool amount = mods.take("shiftamt");
-  const Type type = mods.take_type();
-  if (type.is_signed()) {
-    to_count(d, type, amount ? bfind<int32_t, true> : bfind<int32_t, false>,
-             amount ? bfind<int64_t, true> : bfind<int64_t, false>);
-  } else {
-    to_count(d, type, amount ? bfind<uint32_t, true> : bfind<uint32_t, false>,
-             amount ? bfind<uint64_t, true> : bfind<uint64_t, false>);
-  }
-}
-
-void decode_brev(Decoder& d, Modifiers& mods) {
-  const Type type = mods.take_type();
-  three(d, type.bits == 32 ? brev<uint32_t> : type.bits == 64 ? brev<uint64_t> : nullptr, type, 1);
-}
-
-void decode_bfe(Decoder& d, Modifiers& mods) {
-  const Type type = mods.take_type();
-  const Handler run = for_integer(type, [](auto zero) -> Handler {
-    using T = decltype(zero);
-    if constexpr (sizeof(T) < 4)
-      return nullptr;
-    else
-      return bfe<T>;
-  });
-  if (run == nullptr) d.fail("bfe needs a type of 32 or 64 bits");
-  const Row a = d.source(d.operand(1), type), b = d.source(d.operand(2), kU32),
-            c = d.source(d.operand(3), kU32);
-  Instruction& i = d.emit(run, Category::kInteger);
-  i.a = a, i.b = b, i.c = c;
-  i.d = d.destination(d.operand(0), type);
-}
-
-void decode_bfi(Decoder& d, Modifiers& mods) {
-  const Type type = mods.take_type();
-  if (type.bits != 32 && type.bits != 64) d.fail("bfi needs .b32 or .b64");
-  const Row a = d.source(d.operand(1), type), b = d.source(d.operand(2), type);
-  const Row c = d.source(d.operand(3), kU32), e = d.source(d.operand(4), kU32);
-  Instruction& i = d.emit(type.bits == 32 ? bfi<uint32_t> : bfi<uint64_t>, Category::kInteger);
-  i.a = a, i.b = b, i.c = c, i.c2 = e;
-  i.d = d.destination(d.operand(0), type);
-}
-
-void decode_szext(Decoder& d, Modifiers& mods) {
-  const bool wraps = mods.take_one({"wrap", "clamp"}) == "wrap";
-  const Type type = mods.take_type();
-  if (type.bits != 32) d.fail("szext needs .u32 or .s32");
-  const Row a = d.source(d.operand(1), type), b = d.source(d.operand(2), kU32);
-  Instruction& i = d.emit(type.is_signed() ? szext<int32_t> : szext<uint32_t>, Category::kInteger);
-  i.a = a, i.b = b, i.immediate = wraps;
-  i.d = d.destination(d.operand(0), type);
-}
-
-void decode_bmsk(Decoder& d, Modifiers& mods) {
-  const bool wraps = mods.take_one({"wrap", "clamp"}) == "wrap";
-  const Type type = mods.take_type();
-  three(d, bmsk, type, 2).immediate = wraps;
+  emit_integer(d, ternary_handler<Sad>(type), type, 3);
 }
 
 void decode_dp4a(Decoder& d, Modifiers& mods) {
-  const bool a_signed = mods.take_type().is_signed(), b_signed = mods.take_type().is_signed();
-  const Handler run = a_signed ? (b_signed ? dp4a<int8_t, int8_t> : dp4a<int8_t, uint8_t>)
-                               : (b_signed ? dp4a<uint8_t, int8_t> : dp4a<uint8_t, uint8_t>);
-  three(d, run, kU32, 3);
+  const bool a = mods.take_type().is_signed(), b = mods.take_type().is_signed();
+  emit_integer(d,
+               a ? (b ? dot_product<int8_t, int8_t, 4, 0> : dot_product<int8_t, uint8_t, 4, 0>)
+                 : (b ? dot_product<uint8_t, int8_t, 4, 0> : dot_product<uint8_t, uint8_t, 4, 0>),
+               kU32, 3);
+}
+
+template <int first>
+Handler dp2a_handler(bool a, bool b) {
+  if (a)
+    return b ? dot_product<int16_t, int8_t, 2, first> : dot_product<int16_t, uint8_t, 2, first>;
+  return b ? dot_product<uint16_t, int8_t, 2, first> : dot_product<uint16_t, uint8_t, 2, first>;
+}
+
+void decode_dp2a(Decoder& d, Modifiers& mods) {
+  const std::string part = mods.take_one({"lo", "hi"});
+  if (part.empty()) d.fail("dp2a needs .lo or .hi");
+  const bool a = mods.take_type().is_signed(), b = mods.take_type().is_signed();
+  emit_integer(d, part == "lo" ? dp2a_handler<0>(a, b) : dp2a_handler<2>(a, b), kU32, 3);
 }
 
 }  // namespace
 
 void add_integer(OpcodeTable& table) {
-  table["add.int"] = decode_sum<Add, AddSat, Carry::kAdd>;
-  table["sub.int"] = decode_sum<Sub, SubSat, Carry::kSub>;
-  table["mul.int"] = decode_mul;
-  table["mad.int"] = decode_mad;
+  table["add.int"] = decode_sum<Add, AddSaturated>;
+  table["sub.int"] = decode_sum<Sub, SubSaturated>;
+  table["mul.int"] = decode_product<MulLow, MulHigh, false>;
+  table["mad.int"] = decode_product<MadLow, MadHigh, true>;
   table["div.int"] = decode_binary<Div>;
-  table["min.int"] = decode_binary<Min>;
-  table["max.int"] = decode_binary<Max>;
+  table["rem"] = decode_binary<Rem>;
+  table["min.int"] = decode_extremum<Min>;
+  table["max.int"] = decode_extremum<Max>;
   table["abs.int"] = decode_unary<Abs>;
   table["neg.int"] = decode_unary<Neg>;
-  table["rem"] = decode_binary<Rem>;
-  table["addc"] = decode_carry<Carry::kAdd>;
-  table["subc"] = decode_carry<Carry::kSub>;
-  table["madc"] = decode_madc;
   table["mul24"] = decode_24<Mul24, false>;
   table["mad24"] = decode_24<Mad24, true>;
   table["sad"] = decode_sad;
-  table["popc"] = decode_popc;
-  table["clz"] = decode_clz;
-  table["bfind"] = decode_bfind;
-  table["brev"] = decode_brev;
-  table["bfe"] = decode_bfe;
-  table["bfi"] = decode_bfi;
-  table["szext"] = decode_szext;
-  table["bmsk"] = decode_bmsk;
   table["dp4a"] = decode_dp4a;
+  table["dp2a"] = decode_dp2a;
+  add_carry(table), add_bit_field(table);
 }
 
 }  // namespace softcuda

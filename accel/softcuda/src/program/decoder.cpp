@@ -162,6 +162,7 @@ void Decoder::place_variables() {
   function_.has_common_params =
       source_.is_entry && static_cast<size_t>(params) == source_.parameters.size();
   function_.param_bytes = static_cast<uint32_t>(round_up(param, 16));
+  function_.variable_bytes = static_cast<uint32_t>(local);
   function_.local_bytes = static_cast<uint32_t>(round_up(local, 16));
   const auto place = [this](int index) {
     const auto& v = source_.variables[static_cast<size_t>(index)];
@@ -261,6 +262,13 @@ const Operand& Decoder::operand(size_t index) {
   taken_operands_ = std::max(taken_operands_, index + 1);
   if (index >= statement_->operands.size()) fail("an operand is missing");
   return statement_->operands[index];
+}
+
+void Decoder::expect_operands(size_t count, bool may_have_two_results) const {
+  const size_t has = statement_->operands.size();
+  if (has > count)
+    fail("has " + std::to_string(has) + " operands, expected " + std::to_string(count));
+  if (!statement_->results.empty() && !may_have_two_results) fail("has one result only");
 }
 
 const Type& Decoder::register_type(const Operand& o) const {

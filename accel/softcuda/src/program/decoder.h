@@ -70,6 +70,8 @@ class Decoder {
   // The operand with this number, which is then one that the instruction has. Throws PtxError if
   // it is missing.
   const ptx::Operand& operand(size_t index);
+  // Fails if there are more operands, or d|p where there is no p.
+  void expect_operands(size_t count, bool may_have_two_results = false) const;
   size_t num_operands() const { return statement_->operands.size(); }
   const ptx::Statement& statement() const { return *statement_; }
   const ptx::Type& register_type(const ptx::Operand& operand) const;
@@ -112,8 +114,12 @@ class Decoder {
 using Decode = void (*)(Decoder&, Modifiers&);
 using OpcodeTable = std::unordered_map<std::string, Decode>;
 
-void add_integer(OpcodeTable& table);
-void add_logic(OpcodeTable& table);
+void add_integer(OpcodeTable& table);    // with the two below
+void add_carry(OpcodeTable& table);      // arithmetic of extended precision
+void add_bit_field(OpcodeTable& table);  // counting bits, fields of bits
+void add_logic(OpcodeTable& table);      // with the two below
+void add_compare(OpcodeTable& table);    // setp, set, selp, slct
+void add_move(OpcodeTable& table);
 void add_float(OpcodeTable& table);
 void add_convert(OpcodeTable& table);
 void add_memory(OpcodeTable& table);

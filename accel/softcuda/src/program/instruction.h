@@ -115,6 +115,9 @@ struct CallOperand {
   std::vector<std::pair<uint32_t, uint32_t>> results;
 };
 
+// Instructions that move a register, all of it or by lanes: what was never written may be moved.
+enum class Moves : uint8_t { kNothing, kAll, kSelected };
+
 // What Instruction::extra points to.
 enum class OperandKind : uint8_t { kNone, kMemory, kBarrier, kCall, kBranchTable };
 
@@ -125,6 +128,7 @@ struct Instruction {
   Row guard = kNoRow;
   Flow flow = Flow::kNext;
   OperandKind operand = OperandKind::kNone;
+  Moves moves = Moves::kNothing;  // a to d; or a where c holds (b where not) to d
   Category category = Category::kMove;
   bool guard_negated = false;
   bool is_auxiliary = false;  // belongs to another instruction of its statement; is not counted
@@ -182,7 +186,8 @@ struct Function {
   bool has_common_params = false;   // of an entry: no others than those, the same for all lanes
   std::vector<std::pair<uint32_t, uint32_t>> parameters;  // place in the frame, bytes
   std::vector<std::pair<uint32_t, uint32_t>> results;
-  uint32_t local_bytes = 0;                   // .local variables, a lane's worth
+  uint32_t variable_bytes = 0;                // .local variables, a lane's worth
+  uint32_t local_bytes = 0;                   // what a call takes of the stack
   uint32_t shared_begin = 0, shared_end = 0;  // .shared variables of an entry
   uint32_t dynamic_shared = 0;                // where `extern .shared` begins
   bool uses_dynamic_shared = false;
@@ -213,6 +218,7 @@ class DeviceMemory;
 struct Program {
   int version = 0;
   int target = 0;
+  uint64_t approximation_seed = 0;  // 0: approximations are exact
   std::map<std::string, std::unique_ptr<Function>> functions;
   std::map<uint64_t, const Function*> function_addresses;
   std::map<std::string, std::pair<uint64_t, uint64_t>> variables;  // address and bytes
@@ -221,6 +227,7 @@ struct Program {
 };
 
 // Decode a module and give its variables memory. Throws PtxError or ApiError.
-std::unique_ptr<Program> load_program(const ptx::Module& module, DeviceMemory& memory);
+std::unique_ptr<Program> load_program(const ptx::Module& module, DeviceMemory& memory,
+                                      uint64_t approximation_seed);
 
 }  // namespace softcuda

@@ -62,8 +62,10 @@ inline void each_lane(Warp& warp, Row row, Mask mask, F f) {
   } else {
     SOFTCUDA_INDEPENDENT
     for (int lane = 0; lane < kLanes; ++lane) {
-      const Lane<T> value = to_lane<T>(f(lane));
-      out[lane] = has_lane(mask, lane) ? value : out[lane];
+      // By bits, not by choice: the compiler does this for several lanes at a time.
+      const Lane<T> value = to_lane<T>(f(lane)), before = out[lane];
+      const Lane<T> kept = Lane<T>{(mask >> lane) & 1u} - 1;
+      out[lane] = (value & ~kept) | (before & kept);
     }
   }
 }

@@ -12,11 +12,14 @@ using ptx::Space;
 using ptx::Variable;
 
 constexpr uint64_t kMostShared = 8 * 1024 * 1024;
+constexpr uint32_t kCallBytes = 16;  // a call takes of the stack at least: where to return to, ...
 
 class Loader {
  public:
-  Loader(const ptx::Module& module, DeviceMemory& memory)
-      : module_(module), memory_(memory), program_(std::make_unique<Program>()) {}
+  Loader(const ptx::Module& module, DeviceMemory& memory, uint64_t approximation_seed)
+      : module_(module), memory_(memory), program_(std::make_unique<Program>()) {
+    program_->approximation_seed = approximation_seed;
+  }
 
   // What was allocated goes where the rest of the module cannot be loaded.
   std::unique_ptr<Program> run() {
@@ -42,7 +45,10 @@ class Loader {
     make_functions();
     initialize_variables();
     for (const ptx::Function& f : module_.functions) {
-      if (!f.is_declaration) Decoder(f, symbols_, *program_->functions[f.name]).run();
+      if (f.is_declaration) continue;
+      Function& function = *program_->functions[f.name];
+      Decoder(f, symbols_, function).run();
+      if (!f.is_entry) function.local_bytes += kCallBytes;
     }
     find_calls();
   }
@@ -183,8 +189,9 @@ class Loader {
 
 }  // namespace
 
-std::unique_ptr<Program> load_program(const ptx::Module& module, DeviceMemory& memory) {
-  return Loader(module, memory).run();
+std::unique_ptr<Program> load_program(const ptx::Module& module, DeviceMemory& memory,
+                                      uint64_t approximation_seed) {
+  return Loader(module, memory, approximation_seed).run();
 }
 
 }  // namespace softcuda

@@ -45,7 +45,7 @@ void take_order(Modifiers& mods, MemoryOperand& op) {
   const Scope scope = take_scope(mods, kNoScope);
   const bool is_ordered = !order.empty() && order != "weak" && order != "volatile";
   if (op.is_atomic) {
-    if (scope != kNoScope) op.scope = scope;
+    op.scope = scope == kNoScope ? Scope::kDevice : scope;
   } else {
     if (is_ordered && scope == kNoScope) mods.fail("." + order + " needs a scope");
     if (!is_ordered && scope != kNoScope) mods.fail("a scope needs an order");
@@ -54,7 +54,7 @@ void take_order(Modifiers& mods, MemoryOperand& op) {
     if (is_ordered) op.scope = scope;
     if (order == "volatile") op.scope = Scope::kDevice;
   }
-  if (order.empty() || order == "weak") return;
+  if (order == "weak" || (order.empty() && !op.is_atomic)) return;
   op.order = order == "acquire"   ? Order::kAcquire
              : order == "release" ? Order::kRelease
              : order == "acq_rel" ? Order::kAcquireRelease

@@ -18,7 +18,8 @@ void attach(Decoder& d, Instruction& i, const Address& address, MemoryOperand& o
 
 // .global, .shared::cluster and so on; kNone is a generic address.
 ptx::Space take_space(Modifiers& mods, bool* reaches_cluster = nullptr);
-// .relaxed.gpu and so on. Volatile is relaxed for the whole system.
+// .relaxed.gpu and so on. Volatile is relaxed for the whole system; so is an atomic for the device
+// where nothing is written.
 void take_order(Modifiers& mods, MemoryOperand& op);
 Scope take_scope(Modifiers& mods, Scope otherwise);
 // Hints to the caches, which have no meaning here. (They may not be forgotten: each is named.)

@@ -189,6 +189,20 @@ std::vector<std::pair<size_t, Row>> find_doubtful(Function& function, const Live
   if (doubtful.empty()) return doubtful;
   std::vector<bool> is_doubtful(function.rows.size(), false);
   for (const auto& one : doubtful) is_doubtful[one.first] = true;
+  // And what they are moved to.
+  for (bool has_changed = true; has_changed;) {
+    has_changed = false;
+    for (const Instruction& i : function.code) {
+      const auto is_from = [&](Row row) {
+        return row != kNoRow && is_frame_row(row) && is_doubtful[number_of(row)];
+      };
+      const bool may_move = (i.moves != Moves::kNothing && is_from(i.a)) ||
+                            (i.moves == Moves::kSelected && is_from(i.b));
+      if (!may_move || is_doubtful[number_of(i.d)]) continue;
+      is_doubtful[number_of(i.d)] = has_changed = true;
+      doubtful.emplace_back(number_of(i.d), kNoRow);
+    }
+  }
   function.is_doubtful.assign(function.code.size(), false);
   for (size_t pc = 0; pc < function.code.size(); ++pc) {
     each_row(function.code[pc], [&](Row row, bool) {

@@ -1,9 +1,9 @@
 // Calls that exist so that programs link, and that softcuda does not offer: textures, surfaces and
 // arrays, the linker, peers and other processes.
-#include "state.h"
+#include "call.h"
 
 #define SOFTCUDA_NOT_SUPPORTED(name) \
-  SOFTCUDA_API int name() { return softcuda::not_supported(#name); }
+  SOFTCUDA_API int name() { return static_cast<int>(softcuda::Status::kNotSupported); }
 
 SOFTCUDA_NOT_SUPPORTED(cuArray3DCreate_v2)
 SOFTCUDA_NOT_SUPPORTED(cuArray3DGetDescriptor_v2)
