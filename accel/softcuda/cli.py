@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     bench = commands.add_parser("bench", help="how fast the device is, beside NumPy")
     bench.add_argument("--rounds", type=_count, default=5, metavar="N", help="turns of each; 5")
     bench.set_defaults(action=_bench)
-    args = parser.parse_args(argv)
+    args = parser.parse_args(_with_profile_file(sys.argv[1:] if argv is None else argv))
     try:
         status: int = args.action(args)
         return status
@@ -77,7 +77,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     for name, setting in SETTINGS.items():
         option = "--" + name.replace("_", "-")
         run.add_argument(option, metavar=setting.metavar, help=setting.text)
-    run.add_argument("--profile", metavar="FILE", help="write what was counted as JSON")
+    run.add_argument(
+        "--profile", metavar="FILE", help="write what was counted as JSON; without =FILE print it"
+    )
     run.add_argument(
         "--error-exitcode", metavar="N", type=_exit_status,
         help="exit with this status (1 to 255) if a fault was reported, in whatever process",
@@ -87,6 +89,17 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument("program", nargs=argparse.REMAINDER, help="the program and its arguments")
     run.set_defaults(action=_run)
+
+
+def _with_profile_file(argv: Sequence[str]) -> list[str]:
+    """Give ``run --profile PROGRAM`` the file that means a table: the program is none."""
+    changed = list(argv)
+    place = 1 if changed[:1] == ["run"] else len(changed)
+    while place < len(changed) and changed[place].startswith("--") and changed[place] != "--":
+        if changed[place] == "--profile":
+            changed[place] = "--profile=-"
+        place += 1 if "=" in changed[place] else 2  # its value stands apart
+    return changed
 
 
 def _bench(args: argparse.Namespace) -> int:

@@ -105,6 +105,14 @@ def test_faults_become_the_exit_status_that_was_asked_for(where: str, status: in
     assert softcuda("run", *program).returncode == 5
 
 
+@pytest.mark.parametrize("options", [["--profile"], ["--seed", "3", "--profile"], ["--profile=-"]])
+def test_profile_without_a_file_prints_a_table(options: list[str]) -> None:
+    done = softcuda("run", *options, sys.executable, "-c", STORES, "good")
+    assert done.returncode == 5
+    assert "not a GPU" in done.stderr
+    assert "lane instr." in done.stderr
+
+
 # --- activate ---
 
 

@@ -167,6 +167,7 @@ void decode_access(Decoder& d, Modifiers& mods) {
   take_order(mods, op);
   op.space = take_space(mods, &op.reaches_cluster);
   op.is_read_only = !is_store && mods.take("nc");
+  if (op.is_read_only && op.space != Space::kGlobal) d.fail(".nc needs .global");
   take_hints(mods);
   if (!is_store) mods.take("unified");
   const std::string vector = mods.take_one({"v2", "v4", "v8"});

@@ -47,6 +47,8 @@ void Decoder::check_source(const Operand& o, const Type& type) const {
     case Operand::Kind::kFloat64:
       if (type.is_integer() && !is_untyped(type))
         fail("expected an integer, found a floating-point number");
+      if (is_untyped(type) && type.bits != (o.kind == Operand::Kind::kFloat32 ? 32 : 64))
+        fail("the floating-point number has another size");
       return;
     default:
       return;
