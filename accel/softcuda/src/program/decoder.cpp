@@ -250,13 +250,6 @@ const Operand& Decoder::operand(size_t index) const {
   return statement_->operands[index];
 }
 
-void Decoder::expect_operands(size_t count, bool may_have_two_results) const {
-  const size_t has = statement_->operands.size();
-  if (has > count)
-    fail("has " + std::to_string(has) + " operands, expected " + std::to_string(count));
-  if (!statement_->results.empty() && !may_have_two_results) fail("has one result only");
-}
-
 const Type& Decoder::register_type(const Operand& o) const {
   if (o.kind != Operand::Kind::kRegister || o.index < 0 ||
       static_cast<size_t>(o.index) >= source_.registers.size()) {
