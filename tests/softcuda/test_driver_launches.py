@@ -186,10 +186,13 @@ def test_shared_memory_beyond_48_kilobytes_is_asked_for(device: Device) -> None:
 
 
 def test_a_block_has_the_registers_of_a_multiprocessor(device: Device) -> None:
-    """Sums of 120 values that all live at once: 1024 threads of them are too many."""
-    loads = "".join(f"ld.global.u32 %q{k}, [%rd0+{4 * k}];\n" for k in range(120))
-    sums = "".join(f"add.u32 %r4, %r4, %q{k};\n" for k in reversed(range(120)))
-    body = f".reg .b32 %q<120>;\n{loads}mov.u32 %r4, 0;\n{sums}st.global.u32 [%rd0], %r4;"
+    """Sums of 120 values that all live at once: 1024 threads of them are too many.
+
+    Neither the loads nor the additions may be put in another order, as ptxas would like to.
+    """
+    loads = "".join(f"ld.volatile.global.f32 %q{k}, [%rd0+{4 * k}];\n" for k in range(120))
+    sums = "".join(f"add.f32 %f4, %f4, %q{k};\n" for k in reversed(range(120)))
+    body = f".reg .f32 %q<120>;\n{loads}mov.f32 %f4, 0f00000000;\n{sums}st.global.f32 [%rd0], %f4;"
     kernel, out = function(device, device.load(entry(body))), zeros(device)
     most = attributes(device, kernel)[0]
     assert 256 <= most < 1024

@@ -315,9 +315,12 @@ def test_the_order_is_one_that_the_api_allows(seeded: Device, steps: list[tuple[
     streams: list[Any] = [None, stream(device), stream(device), stream(device, NON_BLOCKING)]
     log, event = Log(device), handle(device, "cuEventCreate", 0)
     before: list[set[int]] = [set() for _ in streams]  # what the next work of a stream waits for
-    recorded: set[int] = set()
+    recorded: set[int] | None = None
     known: dict[int, set[int]] = {}
     for number, (step, where) in enumerate(steps):
+        if step == "wait" and recorded is None:
+            device.call("cuStreamWaitEvent", streams[where], event, 0)  # is nothing at all
+            continue
         waits = before[where] | (before[0] if where in (1, 2) else set())
         if where == 0:
             waits |= before[1] | before[2]
@@ -330,7 +333,7 @@ def test_the_order_is_one_that_the_api_allows(seeded: Device, steps: list[tuple[
             recorded = set(waits)
         else:
             device.call("cuStreamWaitEvent", streams[where], event, 0)
-            waits |= recorded
+            waits |= recorded or set()
         before[where] = waits
     device.call("cuCtxSynchronize")
     order = log.order()

@@ -46,7 +46,7 @@ extern "C" __global__ void label_that_does_not_exist(int* data) {
 __device__ __noinline__ int depth(const int* data, int n) {
   int mine[64];
   for (int k = 0; k < 64; k++) mine[(k + n) & 63] = data[k];
-  if (n >= 8 * (1 + DEFECT * 100000)) return mine[n & 63];
+  if (n >= 2 * (1 + DEFECT * 100000)) return mine[n & 63];
   return depth(data, n + 1) + mine[(n + data[3]) & 63];  // HERE
 }
 

@@ -38,6 +38,7 @@ inline double float_ulp(double x) {
 // A float that is no farther than `bound` from `value`, on the side of it that `where` in [-1, 1)
 // names, and not `value` itself if there is another; `exact` if there is none.
 inline float displaced(float exact, double value, double bound, double where) {
+  if (!(bound > 0)) return exact;
   const double target = value + where * bound;
   const float end =
       where < 0 ? -std::numeric_limits<float>::infinity() : std::numeric_limits<float>::infinity();

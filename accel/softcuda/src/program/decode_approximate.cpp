@@ -149,7 +149,8 @@ void displace(Warp& w, const Instruction& i, Mask m) {
       value = Op::value(x, y), bound = Op::bound(value, x, y);
     const double where = displacement(static_cast<uint64_t>(i.immediate), Op::kNumber, to_lane(x),
                                       sources > 1 ? to_lane(y) : 0);
-    return load(displaced(now, value, bound, where));
+    const float result = displaced(now, value, bound, where);
+    return load(result) == 0 && now != 0 ? now : result;
   });
 }
 
@@ -193,7 +194,6 @@ void rsqrt_double(Warp& w, const Instruction& i, Mask m) {
 // --- decoding ---
 
 void emit(Decoder& d, const Type& type, Handler run, size_t sources) {
-  d.expect_operands(sources + 1);
   const Row a = d.source(d.operand(1), type);
   const Row b = sources > 1 ? d.source(d.operand(2), type) : kNoRow;
   Instruction& i = d.emit(run, Category::kSpecial);

@@ -144,7 +144,6 @@ void fns(Warp& w, const Instruction& i, Mask m) {
 // --- decoding ---
 
 void to_count(Decoder& d, const Type& type, Handler run32, Handler run64) {
-  d.expect_operands(2);
   if (type.bits != 32 && type.bits != 64) d.fail("a type of 32 or 64 bits is needed");
   const Row a = d.source(d.operand(1), type);
   Instruction& i = d.emit(type.bits == 32 ? run32 : run64, Category::kInteger);
@@ -177,7 +176,6 @@ void decode_brev(Decoder& d, Modifiers& mods) {
 }
 
 void decode_bfe(Decoder& d, Modifiers& mods) {
-  d.expect_operands(4);
   const Type type = mods.take_type();
   const Handler run = for_integer(type, [](auto zero) -> Handler {
     using T = decltype(zero);
@@ -195,7 +193,6 @@ void decode_bfe(Decoder& d, Modifiers& mods) {
 }
 
 void decode_bfi(Decoder& d, Modifiers& mods) {
-  d.expect_operands(5);
   const Type type = mods.take_type();
   if (type.bits != 32 && type.bits != 64) d.fail("bfi needs .b32 or .b64");
   const Row a = d.source(d.operand(1), type), b = d.source(d.operand(2), type);
@@ -212,7 +209,6 @@ bool take_wrap(Decoder& d, Modifiers& mods) {
 }
 
 void decode_szext(Decoder& d, Modifiers& mods) {
-  d.expect_operands(3);
   const bool wraps = take_wrap(d, mods);
   const Type type = mods.take_type();
   if (type.bits != 32) d.fail("szext needs .u32 or .s32");

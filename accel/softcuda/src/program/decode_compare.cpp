@@ -164,7 +164,6 @@ Instruction& emit_comparison(Decoder& d, Modifiers& mods, bool has_result_type, 
   if (has_result_type) result = mods.take_type();
   const Type type = mods.take_type();
   const Handler run = comparison_of(d, type, name, flushes);
-  d.expect_operands(word.empty() ? 3 : 4, !has_result_type);
   const Row a = d.source(d.operand(1), type), b = d.source(d.operand(2), type);
   int64_t how = word == "and" ? kAnd : word == "or" ? kOr : word == "xor" ? kXor : 0;
   Row c = kNoRow;
@@ -214,7 +213,6 @@ void select(Warp& w, const Instruction& i, Mask m) {
 }
 
 void decode_selp(Decoder& d, Modifiers& mods) {
-  d.expect_operands(4);
   const Type type = mods.take_type();
   if (type.is_predicate() || type.bits < 16 || type.bits > 64) d.fail("has no such type");
   const Row a = d.source(d.operand(1), type), b = d.source(d.operand(2), type);
@@ -247,7 +245,6 @@ Handler selection_by_sign(const Type& by, bool flushes) {
 }
 
 void decode_slct(Decoder& d, Modifiers& mods) {
-  d.expect_operands(4);
   const bool flushes = mods.take("ftz");
   const Type type = mods.take_type(), by = mods.take_type();
   if (type.is_predicate() || type.bits < 16 || type.bits > 64) d.fail("has no such type");

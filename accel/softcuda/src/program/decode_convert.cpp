@@ -363,7 +363,6 @@ void decode_cvt(Decoder& d, Modifiers& mods) {
   const Handler run = is_brain || is_pair ? conversion_of_16_bits(result, type, how)
                                           : conversion(result, type, how);
   if (run == nullptr) d.fail("this conversion is not supported");
-  d.expect_operands(is_pair ? 3 : 2);
   const Row a = d.source(d.operand(1), type);
   const Row b = is_pair ? d.source(d.operand(2), type) : kNoRow;
   Instruction& i = d.emit(run, Category::kConvert);

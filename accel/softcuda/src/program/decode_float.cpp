@@ -145,7 +145,6 @@ template <class Op, int sources>
 void emit(Decoder& d, const Type& type, const How& how, int flops) {
   const Handler run = handler<Op, sources>(type, how);
   if (run == nullptr) d.fail("this type is not supported with these modifiers");
-  d.expect_operands(sources + 1);
   const Row a = d.source(d.operand(1), type);
   const Row b = sources > 1 ? d.source(d.operand(2), type) : kNoRow;
   const Row c = sources > 2 ? d.source(d.operand(3), type) : kNoRow;
@@ -155,19 +154,21 @@ void emit(Decoder& d, const Type& type, const How& how, int flops) {
   i.d = d.destination(d.operand(0), type);
 }
 
-template <class Op, int sources, int flops, bool may_saturate>
+template <class Op, int sources, int flops, bool needs_rounding, bool may_saturate>
 void decode_rounded(Decoder& d, Modifiers& mods) {
   How how;
-  how.rounding = rounding_named(mods.take_one({"rn", "rz", "rm", "rp"}));
+  const std::string rounding = mods.take_one({"rn", "rz", "rm", "rp"});
+  if (needs_rounding && rounding.empty()) d.fail("needs .rn, .rz, .rm or .rp");
+  how.rounding = rounding_named(rounding);
   how.flushes = mods.take("ftz");
   how.saturates = may_saturate && mods.take("sat");
   emit<Op, sources>(d, mods.take_type(), how, flops);
 }
 
-template <class Op, int sources>
+template <class Op, int sources, bool may_flush>
 void decode_exact(Decoder& d, Modifiers& mods) {
   How how;
-  how.flushes = mods.take("ftz");
+  how.flushes = may_flush && mods.take("ftz");
   emit<Op, sources>(d, mods.take_type(), how, 0);
 }
 
@@ -177,6 +178,7 @@ void decode_extremum(Decoder& d, Modifiers& mods) {
   how.flushes = mods.take("ftz");
   const bool keeps_nan = mods.take("NaN");
   const Type type = mods.take_type();
+  if (keeps_nan && type.bits == 64) d.fail(".NaN needs .f32");
   if (keeps_nan)
     emit<Extremum<is_max, true>, 2>(d, type, how, 1);
   else
@@ -189,7 +191,7 @@ void decode_divided(Decoder& d, Modifiers& mods) {
   for (const std::string& word : d.statement().modifiers) {
     if (word == "approx" || word == "full") return approximate(d, mods);
   }
-  decode_rounded<Op, sources, 1, false>(d, mods);
+  decode_rounded<Op, sources, 1, true, false>(d, mods);
 }
 
 enum class Test : int64_t { kFinite, kInfinite, kNumber, kNotANumber, kNormal, kSubnormal };
@@ -209,7 +211,7 @@ void testp(Warp& w, const Instruction& i, Mask m) {
                       case Test::kNotANumber:
                         return std::isnan(x);
                       case Test::kNormal:
-                        return std::isnormal(x);
+                        return x == 0 || std::isnormal(x);  // zeros count as normal
                       default:
                         return std::fpclassify(x) == FP_SUBNORMAL;
                     }
@@ -217,7 +219,6 @@ void testp(Warp& w, const Instruction& i, Mask m) {
 }
 
 void decode_testp(Decoder& d, Modifiers& mods) {
-  d.expect_operands(2);
   static const std::vector<std::string> tests = {"finite",     "infinite", "number",
                                                  "notanumber", "normal",   "subnormal"};
   const std::string name = mods.take_one(tests);
@@ -238,19 +239,19 @@ void decode_testp(Decoder& d, Modifiers& mods) {
 }  // namespace
 
 void add_float(OpcodeTable& table) {
-  table["add.float"] = decode_rounded<Add, 2, 1, true>;
-  table["sub.float"] = decode_rounded<Sub, 2, 1, true>;
-  table["mul.float"] = decode_rounded<Mul, 2, 1, true>;
-  table["mad.float"] = decode_rounded<Fma, 3, 2, true>;
-  table["fma"] = decode_rounded<Fma, 3, 2, true>;
+  table["add.float"] = decode_rounded<Add, 2, 1, false, true>;
+  table["sub.float"] = decode_rounded<Sub, 2, 1, false, true>;
+  table["mul.float"] = decode_rounded<Mul, 2, 1, false, true>;
+  table["mad.float"] = decode_rounded<Fma, 3, 2, true, true>;
+  table["fma"] = decode_rounded<Fma, 3, 2, true, true>;
   table["div.float"] = decode_divided<Div, 2, decode_approximate_div>;
   table["rcp"] = decode_divided<Rcp, 1, decode_approximate_rcp>;
   table["sqrt"] = decode_divided<Sqrt, 1, decode_approximate_sqrt>;
   table["min.float"] = decode_extremum<false>;
   table["max.float"] = decode_extremum<true>;
-  table["abs.float"] = decode_exact<Abs, 1>;
-  table["neg.float"] = decode_exact<Neg, 1>;
-  table["copysign"] = decode_exact<CopySign, 2>;
+  table["abs.float"] = decode_exact<Abs, 1, true>;
+  table["neg.float"] = decode_exact<Neg, 1, true>;
+  table["copysign"] = decode_exact<CopySign, 2, false>;
   table["testp"] = decode_testp;
   add_approximations(table);
 }

@@ -241,7 +241,6 @@ Handler wide_handler(bool has_addend) {
 }
 
 void wide(Decoder& d, const Type& type, bool has_addend) {
-  d.expect_operands(has_addend ? 4 : 3);
   Type result = type;
   result.bits *= 2;
   if (type.bits != 16 && type.bits != 32) d.fail(".wide needs a type of 16 or 32 bits");

@@ -64,7 +64,6 @@ Row predicate_to_write(Decoder& d, const Operand& operand) {
 
 template <class Op>
 void decode_bits(Decoder& d, Modifiers& mods) {
-  d.expect_operands(3);
   const Type type = mods.take_type();
   if (type.is_predicate()) {
     const Row a = d.predicate(d.operand(1)), b = d.predicate(d.operand(2));
@@ -82,7 +81,6 @@ void decode_bits(Decoder& d, Modifiers& mods) {
 
 template <class Op>
 void decode_not(Decoder& d, Modifiers& mods) {
-  d.expect_operands(2);
   const Type type = mods.take_type();
   if (type.is_predicate() && std::is_same_v<Op, Not>) {
     const Row a = d.predicate(d.operand(1));
@@ -122,7 +120,6 @@ void shift_right(Warp& w, const Instruction& i, Mask m) {
 
 template <bool is_left>
 void decode_shift(Decoder& d, Modifiers& mods) {
-  d.expect_operands(3);
   const Type type = mods.take_type();
   const Handler run = for_integer(is_left ? unsigned_of(type) : type, [](auto zero) -> Handler {
     using T = decltype(zero);
@@ -152,7 +149,6 @@ void funnel(Warp& w, const Instruction& i, Mask m) {
 }
 
 void decode_shf(Decoder& d, Modifiers& mods) {
-  d.expect_operands(4);
   const bool is_left = mods.require_one({"l", "r"}) == "l",
              wraps = mods.require_one({"wrap", "clamp"}) == "wrap";
   const Type type = mods.take_type();
@@ -186,7 +182,6 @@ void lop3(Warp& w, const Instruction& i, Mask m) {
 }
 
 void decode_lop3(Decoder& d, Modifiers& mods) {
-  d.expect_operands(5);
   const Type type = mods.take_type();
   if (type.bits != 32) d.fail("lop3 needs .b32");
   if (d.num_operands() != 5 || d.operand(4).kind != Operand::Kind::kInteger)
@@ -237,7 +232,6 @@ void prmt(Warp& w, const Instruction& i, Mask m) {
 }
 
 void decode_prmt(Decoder& d, Modifiers& mods) {
-  d.expect_operands(4);
   static constexpr std::pair<const char*, Handler> modes[] = {
       {"f4e", prmt<Permute::kForward4>},   {"b4e", prmt<Permute::kBackward4>},
       {"rc8", prmt<Permute::kReplicate8>}, {"ecl", prmt<Permute::kEdgeLeft>},

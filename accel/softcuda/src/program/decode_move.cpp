@@ -101,7 +101,6 @@ void read_clock(Warp& w, const Instruction& i, Mask m) {
 }
 
 void decode_mov(Decoder& d, Modifiers& mods) {
-  d.expect_operands(2);
   const Type type = mods.take_type();
   const Operand& from = d.operand(1);
   if (type.is_predicate()) {

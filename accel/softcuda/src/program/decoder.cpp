@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "../machine/special_registers.h"
 #include "control_flow.h"
@@ -200,6 +201,10 @@ void Decoder::run() {
     }
     if (found == opcodes().end()) fail("this instruction is not supported");
     if (s.opcode == "bar" && mods.take("warp")) found = opcodes().find("bar.warp");
+    static const std::set<std::string> with_two_results = {"call", "elect", "match", "setp",
+                                                           "shfl"};
+    if (!s.results.empty() && with_two_results.count(s.opcode) == 0)
+      fail("there is one result only");
     found->second(*this, mods);
     mods.finish();
     if (taken_operands_ < num_operands()) {
@@ -262,13 +267,6 @@ const Operand& Decoder::operand(size_t index) {
   taken_operands_ = std::max(taken_operands_, index + 1);
   if (index >= statement_->operands.size()) fail("an operand is missing");
   return statement_->operands[index];
-}
-
-void Decoder::expect_operands(size_t count, bool may_have_two_results) const {
-  const size_t has = statement_->operands.size();
-  if (has > count)
-    fail("has " + std::to_string(has) + " operands, expected " + std::to_string(count));
-  if (!statement_->results.empty() && !may_have_two_results) fail("has one result only");
 }
 
 const Type& Decoder::register_type(const Operand& o) const {

@@ -70,8 +70,6 @@ class Decoder {
   // The operand with this number, which is then one that the instruction has. Throws PtxError if
   // it is missing.
   const ptx::Operand& operand(size_t index);
-  // Fails if there are more operands, or d|p where there is no p.
-  void expect_operands(size_t count, bool may_have_two_results = false) const;
   size_t num_operands() const { return statement_->operands.size(); }
   const ptx::Statement& statement() const { return *statement_; }
   const ptx::Type& register_type(const ptx::Operand& operand) const;

@@ -23,10 +23,11 @@ inline float half_to_float(uint16_t half) {
 inline uint16_t half_from(double x, Rounding rounding) {
   // All that is too large is so after this, too.
   const double above = x > -0x1p20 ? x : -0x1p20, near = above < 0x1p20 ? above : 0x1p20;
-  // A number that has the distance of halves around x for its last bit. Added and subtracted again,
-  // it rounds x to such a multiple.
+  // A number whose last bit is the distance of halves around x: added and subtracted again, it
+  // rounds x.
   const double size = std::fabs(near) < 0x1p-14 ? 0x1p-14 : std::fabs(near);
-  const double rounder = 1.5 * double_of((bits_of(size) & 0x7FF0000000000000) + (42ull << 52));
+  const double last = 1.5 * double_of((bits_of(size) & 0x7FF0000000000000) + (42ull << 52));
+  const double rounder = std::copysign(last, near);  // so that towards zero stays that
   const double rounded = std::fabs((near + rounder) - rounder);
   const uint64_t normal = (bits_of(rounded) >> 42) - (1008u << 10);
   const uint64_t subnormal = bits_of(rounded * 0x1p24 + 0x1p52) & 0x7FF;

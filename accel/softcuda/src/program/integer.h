@@ -6,6 +6,9 @@
 
 namespace softcuda {
 
+__extension__ typedef __int128 Int128;
+__extension__ typedef unsigned __int128 UInt128;
+
 template <class T>
 using Unsigned = std::make_unsigned_t<T>;
 
@@ -31,8 +34,7 @@ struct MulHigh {
   template <class T>
   static T apply(T a, T b) {
     using Wide =
-        std::conditional_t<sizeof(T) == 8,
-                           std::conditional_t<std::is_signed_v<T>, __int128, unsigned __int128>,
+        std::conditional_t<sizeof(T) == 8, std::conditional_t<std::is_signed_v<T>, Int128, UInt128>,
                            std::conditional_t<std::is_signed_v<T>, int64_t, uint64_t>>;
     return static_cast<T>((static_cast<Wide>(a) * static_cast<Wide>(b)) >> (8 * sizeof(T)));
   }
@@ -44,7 +46,6 @@ void decode_carry_out(Decoder& d, Modifiers& mods);
 // An instruction whose operands all have the type of its result.
 inline Instruction& emit_integer(Decoder& d, Handler run, const ptx::Type& type, size_t sources) {
   if (run == nullptr) d.fail("this type is not supported here");
-  d.expect_operands(sources + 1);
   const Row a = d.source(d.operand(1), type);
   const Row b = sources > 1 ? d.source(d.operand(2), type) : kNoRow;
   const Row c = sources > 2 ? d.source(d.operand(3), type) : kNoRow;
