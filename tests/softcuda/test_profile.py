@@ -246,6 +246,17 @@ def test_the_status_is_that_of_the_program() -> None:
     assert start(*run[:-2], "no-such-program").returncode == 2
 
 
+def test_who_only_asks_for_the_device_writes_no_profile(tmp_path: Path) -> None:
+    program = """
+import ctypes
+from refrnn_accel.softcuda import library
+raise SystemExit(ctypes.CDLL(str(library())).cuInit(0))
+"""
+    done = start("-c", program, SOFTCUDA_PROFILE=f"{tmp_path}/file")
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     path = f"{tmp_path}/no/such/folder"
     done = start("-c", PROGRAM, "1", SOFTCUDA_PROFILE=path)

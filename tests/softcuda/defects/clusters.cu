@@ -160,7 +160,7 @@ extern "C" __global__ void __cluster_dims__(2) what_the_neighbour_never_wrote(in
   cluster.sync();
   const int value = cluster.map_shared_rank(line, 1 - rank)[i];  // HERE
   cluster.sync();
-  data[32 * rank + i] = value;
+  data[32 * rank + i] = value;  // HERE
 }
 
 // deadlock <<<2, 32>>>

@@ -25,7 +25,7 @@ extern "C" __global__ void half_of_a_pair(int* fresh, int* zeros) {
   if (!DEFECT) fresh[2 * i + 1] = i;
   __syncthreads();
   int2 pair = reinterpret_cast<const int2*>(fresh)[31 - i];  // HERE
-  zeros[i] = pair.x + pair.y;
+  zeros[i] = pair.x + pair.y;  // HERE
 }
 
 // uninitialised read <<<1, 64>>>

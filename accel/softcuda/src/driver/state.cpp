@@ -32,9 +32,6 @@ void Driver::initialize() {
                                      settings.limits.checks.uninitialised);
   work.configure(settings.has_lazy_streams, settings.limits.seed);
   is_initialized = true;
-  if (!settings.profile.empty()) {
-    std::atexit([] { write_profile(Driver::get().profile(), Driver::get().settings); });
-  }
 }
 
 Context& Driver::create_context(unsigned flags) {
@@ -42,6 +39,11 @@ Context& Driver::create_context(unsigned flags) {
   context->flags = flags;
   context->references = 1;
   contexts.insert(context);
+  // Who only asks what the device is has nothing to tell, and must not overwrite what another told.
+  if (!settings.profile.empty() && !writes_profile) {
+    std::atexit([] { write_profile(Driver::get().profile(), Driver::get().settings); });
+    writes_profile = true;
+  }
   return *context;
 }
 

@@ -90,6 +90,7 @@ class Driver {
   std::vector<std::unique_ptr<Context>> former_contexts;
   std::set<ModuleHandle*> modules;
   std::vector<KernelProfile> unloaded;  // what modules did that are gone
+  bool writes_profile = false;          // at the end of the process
   std::set<FunctionHandle*> functions;
   std::set<Stream*> streams;
   std::set<Event*> events;

@@ -40,7 +40,8 @@ Block* block_of_shared(Block& own, uint64_t offset);
 // What an access is called: "read", "write" or "atomic".
 const char* access_name(const MemoryOperand& op);
 
-// Of loads: throws Fault where a byte was never written. Of stores: the bytes are written now.
+// Of loads: lanes that read a byte that was never written are noted. Of stores: bytes are written
+// now, or hold what was noted. Throws Fault where that is used.
 void check_written(Warp& warp, const MemoryOperand& op, Mask lanes, const Access& access);
 
 }  // namespace softcuda

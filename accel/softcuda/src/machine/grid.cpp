@@ -144,7 +144,8 @@ Report Worker::report(const Fault& fault, const Cluster& cluster) const {
   const Block& block = cluster.running();
   result.block = block.index();
   const Warp* warp = block.running();
-  if (warp != nullptr && warp->current() >= 0) warp->locate(warp->current(), result, fault.lane);
+  if (warp != nullptr && warp->current() >= 0)
+    warp->locate(warp->current(), result, fault.lane, fault.at);
   return result;
 }
 

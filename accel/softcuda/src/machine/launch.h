@@ -9,6 +9,7 @@
 namespace softcuda {
 
 struct Function;
+struct Instruction;
 struct Architecture;
 class KernelHeap;
 class PrintBuffer;
@@ -69,6 +70,7 @@ struct Fault {
   std::string kind;  // "out-of-bounds write", "barrier divergence", ...
   int lane;
   std::string what;
+  const Instruction* at = nullptr;  // if it is another than the one that runs
 };
 
 // What a fault becomes: the report, and the code that the launch ends in.
@@ -79,8 +81,6 @@ struct Report {
   Dim block, thread;
   std::string text() const;
 };
-
-struct Instruction;
 
 // The source line of an instruction, "file:line", or its line of the PTX.
 std::string source_words(const Program& program, const Instruction& i);

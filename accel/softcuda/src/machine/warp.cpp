@@ -91,7 +91,12 @@ Ref<Frame> Warp::new_frame(const Function& function, Ref<Frame> parent) {
       std::memcpy(frame->rows + special.row + bytes * static_cast<size_t>(lane), &value, bytes);
     }
   }
-  for (const auto& [row, written] : function.doubtful) {
+  if (function.written_begin != 0) {
+    std::memset(frame->rows + function.written_begin, 0xFF,
+                function.frame_bytes - function.written_begin);
+  }
+  for (const Row written : function.unwritten_at_entry) {
+    frame->has_unwritten = true;
     std::memset(frame->rows + written, 0, sizeof(Mask));
   }
   return frame;
@@ -107,9 +112,9 @@ const Instruction& Warp::here() const {
   return split.frame->function->code[split.pc];
 }
 
-void Warp::locate(int index, Report& report, int lane) const {
+void Warp::locate(int index, Report& report, int lane, const Instruction* at) const {
   const Split& split = splits_[static_cast<size_t>(index)];
-  const Instruction& i = split.frame->function->code[split.pc];
+  const Instruction& i = at != nullptr ? *at : split.frame->function->code[split.pc];
   report.function = split.frame->function->name;
   report.ptx_line = i.ptx_line;
   report.source_line = i.source.line;
@@ -237,7 +242,6 @@ int64_t Warp::run_split(Split& split) {
   int64_t turn = turn_;
   const Instruction* code = frame_->function->code.data();
   Site* sites = frame_->sites;
-  const bool is_doubtful = !frame_->function->doubtful.empty();
   const Mask all = split.lanes;
   const bool meets = split.join && split.join->frame.get() == frame_;
   const uint32_t meet = meets ? split.join->pc : kNoJoin;
@@ -249,7 +253,7 @@ int64_t Warp::run_split(Split& split) {
     ++count.warps;
     count.lanes += static_cast<uint64_t>(count_lanes(lanes));
     --turn;
-    if (is_doubtful && frame_->function->is_doubtful[pc]) {
+    if (frame_->has_unwritten) {
       split.pc = pc;
       check_rows(i, all, lanes);
     }
@@ -272,36 +276,52 @@ int64_t Warp::run_split(Split& split) {
   return start - turn;
 }
 
-// Of a function that may read a row before it is written: throws Fault if it does, and notes what
-// the instruction writes.
+// --- what was never written ----------------------------------------------------------------------
+
+Mask Warp::written(Row row) const {
+  if (!frame_->has_unwritten || !is_frame_row(row)) return kFullMask;
+  return *in<Mask>(frame_->function->written_of_place[row / sizeof(Mask)]);
+}
+
+void Warp::mark_unwritten(Row row, Mask lanes) {
+  frame_->has_unwritten = true;
+  *out<Mask>(frame_->function->written_of_place[row / sizeof(Mask)]) &= ~lanes;
+}
+
+void Warp::use_unwritten(Mask lanes) {
+  const Instruction* by = frame_->unwritten_by;
+  const std::string what = by == nullptr
+                               ? "a register is read that was never written"
+                               : frame_->unwritten_words + "; what was read is used at " +
+                                     source_words(*block_.grid().launch().program, here());
+  const Fault fault{Status::kLaunchFailed, "uninitialised read", lowest_lane(lanes), what, by};
+  if (!block_.grid().limits().checks.race) throw fault;
+  worker_.suspect(fault, block_);
+}
+
+// Before an instruction of a frame that has unwritten rows: does it use one? What it writes is
+// written then, or as unwritten as what it moves. (Loads and stores see to their data themselves.)
 void Warp::check_rows(const Instruction& i, Mask all, Mask lanes) {
-  const auto written_of = [this](Row row) -> Mask* {
-    for (const auto& [doubtful, written] : function().doubtful) {
-      if (doubtful == row) return out<Mask>(written);
-    }
-    return nullptr;
-  };
-  const auto lanes_written = [&](Row row) {
-    const Mask* written = row == kNoRow || !is_frame_row(row) ? nullptr : written_of(row);
-    return written == nullptr ? kFullMask : *written;
-  };
-  Mask result = kFullMask;  // lanes in which what is written is more than what was moved
-  if (i.moves == Moves::kAll) result = lanes_written(i.a);
+  Mask result = kFullMask;
+  if (i.moves == Moves::kAll) result = written(i.a);
   if (i.moves == Moves::kSelected) {
     const Mask selects = predicate(i.c) ^ (i.immediate != 0 ? kFullMask : 0);
-    result = (selects & lanes_written(i.a)) | (~selects & lanes_written(i.b));
+    result = (selects & written(i.a)) | (~selects & written(i.b));
   }
+  const bool is_store =
+      i.operand == OperandKind::kMemory && static_cast<const MemoryOperand*>(i.extra)->is_store;
   each_row(const_cast<Instruction&>(i), [&](Row& row, bool is_written) {
-    Mask* written = written_of(row);
-    if (written == nullptr) return;
-    const bool is_moved = i.moves != Moves::kNothing && (&row == &i.a || &row == &i.b);
-    const Mask readers = &row == &i.guard ? all : lanes;
+    Mask& written = *out<Mask>(function().written_of_place[row / sizeof(Mask)]);
     if (is_written) {
-      *written = (*written & ~lanes) | (lanes & result);
-    } else if (!is_moved && (readers & ~*written) != 0) {
-      throw Fault{Status::kLaunchFailed, "uninitialised read", lowest_lane(readers & ~*written),
-                  "a register is read that was never written"};
+      written = (written & ~lanes) | (lanes & result);
+      return;
     }
+    const bool is_moved = i.moves != Moves::kNothing && (&row == &i.a || &row == &i.b);
+    const bool is_own = &row == &i.a || &row == &i.b || &row == &i.c || &row == &i.c2;
+    const Mask missing = (&row == &i.guard ? all : lanes) & ~written;
+    if (missing == 0 || is_moved || (is_store && !is_own && &row != &i.guard)) return;
+    use_unwritten(missing);
+    written |= missing;
   });
 }
 

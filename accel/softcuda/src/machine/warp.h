@@ -25,6 +25,11 @@ struct Frame : Counted {
   std::vector<char> storage;
   std::vector<char> params;     // lane by lane, or the same for all lanes
   uint32_t params_of_lane = 0;  // bytes from one lane's to the next
+  // Some lane of some row holds what was never written: this instruction has read it, as the words
+  // say; or nothing has.
+  bool has_unwritten = false;
+  const Instruction* unwritten_by = nullptr;
+  std::string unwritten_words;
 };
 
 // Lanes that wait where two ways meet, until all that are expected have come.
@@ -110,8 +115,15 @@ class Warp {
   Site& site() { return frame_->sites[running().pc]; }
   const Function& function() const { return *frame_->function; }
   Dim thread_of(int lane) const;
-  void locate(int split, Report& report, int lane) const;
+  void locate(int split, Report& report, int lane, const Instruction* at) const;
   int current() const { return current_; }
+  // The lanes of a row of the frame that have been written; all where nobody asks.
+  Mask written(Row row) const;
+  // Lanes of a row hold what was never written.
+  void mark_unwritten(Row row, Mask lanes);
+  // Lanes use what was never written: throws Fault, or remembers it where races are looked for too,
+  // since this may be half of one: the write is still to come.
+  void use_unwritten(Mask lanes);
   // What its lanes know of the others' past; only where races are looked for.
   WarpOrder* order() { return order_.get(); }
 

@@ -24,8 +24,7 @@ uint8_t* flags_at(Warp& w, int lane, uint64_t address) {
   return one->written == nullptr ? nullptr : one->written.get() + (address - one->address);
 }
 
-// Where races are looked for too, this may be half of one: the write is still to come.
-void unwritten(Warp& w, const MemoryOperand& op, int lane, uint64_t address) {
+std::string words_of(Warp& w, const MemoryOperand& op, uint64_t address) {
   std::string where;
   if (address - kSharedWindow < kWindowBytes)
     where = "shared memory at byte " + std::to_string((address - kSharedWindow) & kOffsetMask);
@@ -33,18 +32,46 @@ void unwritten(Warp& w, const MemoryOperand& op, int lane, uint64_t address) {
     where = "local memory at byte " + std::to_string(address - kLocalWindow);
   else
     where = "global memory that " + w.block().grid().memory().describe(address);
-  const Fault fault{Status::kLaunchFailed, "uninitialised read", lane,
-                    std::string(access_name(op)) + " of " + std::to_string(op.bytes()) +
-                        " bytes in " + where + " and was never written"};
-  if (!w.block().grid().limits().checks.race) throw fault;
-  w.worker().suspect(fault, w.block());
+  return std::string(access_name(op)) + " of " + std::to_string(op.bytes()) + " bytes in " + where +
+         " and was never written";
 }
 
-// Look at the flags of a range, and set them if it is written. False if one is missing.
-bool check_range(const MemoryOperand& op, uint8_t* flags, uint64_t bytes) {
-  if (flags == nullptr) return true;
+bool all_written(const uint8_t* flags, uint64_t bytes) {
+  return flags == nullptr || std::memchr(flags, 0, bytes) == nullptr;
+}
+
+// A lane has read unwritten memory. What it read may be moved on; an atomic uses it at once.
+void note_unwritten(Warp& w, const MemoryOperand& op, int lane, const uint8_t* flags,
+                    uint64_t address) {
+  w.frame().unwritten_by = &w.here();
+  w.frame().unwritten_words = words_of(w, op, address);
+  if (op.is_atomic) return w.use_unwritten(Mask{1} << lane);
+  for (size_t k = 0; k < op.elements; ++k) {
+    const bool is_unwritten = !all_written(flags + k * op.element_bytes, op.element_bytes);
+    if (is_unwritten && op.parts[k] != kNoRow) w.mark_unwritten(op.parts[k], Mask{1} << lane);
+  }
+}
+
+// A lane writes: what it writes may be unwritten itself. Memory of one block only holds that as
+// well as a register does; in global memory others will use it.
+void write_flags(Warp& w, const MemoryOperand& op, int lane, uint8_t* flags, bool is_global) {
+  std::memset(flags, 1, op.bytes());
+  if (op.is_atomic || !w.frame().has_unwritten) return;
+  for (size_t k = 0; k < op.elements; ++k) {
+    if (has_lane(w.written(op.parts[k]), lane)) continue;
+    if (is_global)
+      w.use_unwritten(Mask{1} << lane);
+    else
+      std::memset(flags + k * op.element_bytes, 0, op.element_bytes);
+  }
+}
+
+// All lanes at once, if none of them has to do with what is unwritten.
+bool check_together(Warp& w, const MemoryOperand& op, uint8_t* flags, uint64_t bytes) {
+  if (flags == nullptr) return !op.is_store || !w.frame().has_unwritten;
   const bool reads = !op.is_store || op.is_atomic;
-  if (reads && std::memchr(flags, 0, bytes) != nullptr) return false;
+  if (reads && !all_written(flags, bytes)) return false;
+  if (op.is_store && w.frame().has_unwritten) return false;
   if (op.is_store) std::memset(flags, 1, bytes);
   return true;
 }
@@ -59,11 +86,18 @@ void check_written(Warp& w, const MemoryOperand& op, Mask m, const Access& acces
   if (is_row || access.shape == Access::Shape::kSame) {
     const int l = lowest_lane(m);
     const uint64_t range = is_row ? uint64_t{bytes} * kLanes : bytes;
-    if (check_range(op, flags_at(w, l, generic(l)), range)) return;  // else: which lane?
+    if (check_together(w, op, flags_at(w, l, generic(l)), range)) return;
   }
   for (Mask left = m; left != 0; left &= left - 1) {
     const int l = lowest_lane(left);
-    if (!check_range(op, flags_at(w, l, generic(l)), bytes)) unwritten(w, op, l, generic(l));
+    const uint64_t address = generic(l);
+    uint8_t* flags = flags_at(w, l, address);
+    const bool is_global =
+        address - kSharedWindow >= kWindowBytes && address - kLocalWindow >= kWindowBytes;
+    const bool reads = !op.is_store || op.is_atomic;
+    if (reads && !all_written(flags, bytes)) note_unwritten(w, op, l, flags, address);
+    uint8_t all[32];  // of memory that nobody asks about
+    if (op.is_store) write_flags(w, op, l, flags != nullptr ? flags : all, is_global);
   }
 }
 

@@ -200,10 +200,12 @@ struct Function {
   bool makes_calls = false;
   // It, or what it calls, may hear from other blocks, or does what all of them do in one order.
   bool communicates = false;
-  // Rows that may be read before they are written, and the row of lanes that has their written
-  // ones.
-  std::vector<std::pair<Row, Row>> doubtful;
-  std::vector<bool> is_doubtful;  // of every instruction: it accesses one of them
+  // Where reads of what was never written are looked for: a row of lanes that have written it, for
+  // every place in the frame (by its offset / 4); and those of places that nothing has written when
+  // the function begins.
+  std::vector<Row> written_of_place;
+  std::vector<Row> unwritten_at_entry;
+  uint32_t written_begin = 0;  // these rows, up to the end of the frame
 
   // Owners of what Instruction::extra points to.
   std::vector<std::unique_ptr<MemoryOperand>> memory_operands;

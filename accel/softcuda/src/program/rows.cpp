@@ -177,52 +177,31 @@ std::vector<Row> place_rows(Function& function, std::vector<Life> lives) {
   return places;
 }
 
-// Rows that may be read before they are written, each with a row of its own that has a bit for
-// every lane that has written it.
-std::vector<std::pair<size_t, Row>> find_doubtful(Function& function, const Liveness& liveness) {
-  std::vector<std::pair<size_t, Row>> doubtful;
+// A row of lanes beside every place, and which places may be read before they are written.
+void watch(Function& function, const Liveness& liveness, const std::vector<Row>& places) {
+  function.written_begin = function.frame_bytes;
+  function.written_of_place.assign(function.frame_bytes / sizeof(Mask), kNoRow);
+  for (const Row place : places) {
+    if (place == kNoRow) continue;
+    Row& written = function.written_of_place[place / sizeof(Mask)];
+    if (written != kNoRow) continue;
+    written = function.frame_bytes;
+    function.frame_bytes += sizeof(Mask);
+  }
   std::set<size_t> given;
   for (const SpecialRegister& one : function.specials) given.insert(number_of(one.row));
   liveness.at_entry().each([&](size_t k) {
-    if (given.count(k) == 0) doubtful.emplace_back(k, kNoRow);
+    if (given.count(k) == 0)
+      function.unwritten_at_entry.push_back(function.written_of_place[places[k] / sizeof(Mask)]);
   });
-  if (doubtful.empty()) return doubtful;
-  std::vector<bool> is_doubtful(function.rows.size(), false);
-  for (const auto& one : doubtful) is_doubtful[one.first] = true;
-  // And what they are moved to.
-  for (bool has_changed = true; has_changed;) {
-    has_changed = false;
-    for (const Instruction& i : function.code) {
-      const auto is_from = [&](Row row) {
-        return row != kNoRow && is_frame_row(row) && is_doubtful[number_of(row)];
-      };
-      const bool may_move = (i.moves != Moves::kNothing && is_from(i.a)) ||
-                            (i.moves == Moves::kSelected && is_from(i.b));
-      if (!may_move || is_doubtful[number_of(i.d)]) continue;
-      is_doubtful[number_of(i.d)] = has_changed = true;
-      doubtful.emplace_back(number_of(i.d), kNoRow);
-    }
-  }
-  function.is_doubtful.assign(function.code.size(), false);
-  for (size_t pc = 0; pc < function.code.size(); ++pc) {
-    each_row(function.code[pc], [&](Row row, bool) {
-      if (is_doubtful[number_of(row)]) function.is_doubtful[pc] = true;
-    });
-  }
-  return doubtful;
 }
 
 }  // namespace
 
 void share_rows(Function& function, const std::vector<BasicBlock>& blocks, bool watches) {
   const Liveness liveness(function, blocks);
-  std::vector<std::pair<size_t, Row>> doubtful;
-  if (watches) doubtful = find_doubtful(function, liveness);
   const std::vector<Row> places = place_rows(function, liveness.lives());
-  for (const auto& one : doubtful) {
-    function.doubtful.emplace_back(places[one.first], function.frame_bytes);
-    function.frame_bytes += sizeof(Mask);
-  }
+  if (watches) watch(function, liveness, places);
   for (Instruction& i : function.code) {
     each_row(i, [&](Row& row, bool) { row = places[number_of(row)]; });
   }

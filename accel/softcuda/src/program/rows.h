@@ -9,7 +9,7 @@ namespace softcuda {
 
 // Give every row of a decoded function its place in the frame, by the time in which it is alive.
 // Sets Function::registers to the most 32-bit registers that are alive at the same time. With
-// `watches`, rows that may be read before they are written become Function::doubtful.
+// `watches`, each place gets a row of the lanes that have written it.
 void share_rows(Function& function, const std::vector<BasicBlock>& blocks, bool watches);
 
 // Call visit(row, is_written) for every row of the frame that an instruction names.
