@@ -20,7 +20,7 @@ from refrnn_accel.softcuda.build import Recipe
 ROOT = Path(__file__).parents[2]
 EMULATOR = "qemu-aarch64-static"
 #: Pure Python, of this environment.
-BORROWED = ("_pytest", "hypothesis", "iniconfig", "mpmath", "packaging", "pluggy", "pygments",
+BORROWED = ("_pytest", "hypothesis", "iniconfig", "mpmath", "packaging", "pluggy", "py", "pygments",
             "pytest", "sortedcontainers")  # fmt: skip
 
 
