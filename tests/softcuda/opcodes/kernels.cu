@@ -449,7 +449,7 @@ __global__ void bytes(char* a, const char* b, int n) {
 __global__ void __launch_bounds__(128, 2) bounded(float* x) { x[threadIdx.x] *= 2; }
 
 __global__ void spaces(unsigned* a, unsigned long long* q) {
-  a[1] = __isGlobal(a) + __isShared(a) + __isLocal(a) + __isConstant(a) + __isGridConstant(a);
+  a[1] = __isGlobal(a) + __isShared(a) + __isLocal(a) + __isConstant(a);
   q[1] = __cvta_generic_to_shared(a) + __cvta_generic_to_global(a) + __cvta_generic_to_local(a) +
          __cvta_generic_to_constant(a);
   a[2] = *static_cast<unsigned*>(__cvta_shared_to_generic(a[3])) +
