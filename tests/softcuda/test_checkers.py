@@ -132,7 +132,7 @@ def test_blocks_hand_over_behind_a_fence(
     assert device.launch(module, "k", data, flag, grid=2, block=1) == status
     err = capfd.readouterr().err
     if status:
-        assert "read of 4 bytes in global memory" in err
+        assert f"read of 4 bytes at {data:#x} in global memory" in err
         assert "races with a write at line" in err
         assert "by thread (0,0,0) of block (0,0,0)" in err
     else:
@@ -182,10 +182,10 @@ def allocate(device: Device, count: int) -> int:
 
 LOCAL = ".local .align 4 .b8 l[64];\nmov.u64 %rd5, l;\ncvta.local.u64 %rd6, %rd5;\n"
 UNWRITTEN = {
-    "global": ("ld.global.u32 %r6, [%rd1];\nadd.u32 %r6, %r6, 1;\n", "read of 4 bytes in global"),
+    "global": ("ld.global.u32 %r6, [%rd1];\nadd.u32 %r6, %r6, 1;\n", "read of 4 bytes at 0x"),
     "shared": (SHARED + "ld.shared.u32 %r6, [%r5];\nadd.u32 %r6, %r6, 1;\n", "in shared memory"),
     "local": (LOCAL + "ld.u32 %r6, [%rd6+8];\nadd.u32 %r6, %r6, 1;\n", "in local memory"),
-    "atomic": ("atom.global.add.u32 %r6, [%rd1], 1;\n", "atomic of 4 bytes in global"),
+    "atomic": ("atom.global.add.u32 %r6, [%rd1], 1;\n", "atomic of 4 bytes at 0x"),
     "register": ("setp.gt.u32 %p1, %r0, 5;\n@%p1 mov.u32 %r6, 1;\nadd.u32 %r6, %r6, 1;\n",
                  "a register is read that was never written"),
     "moved": (SHARED + "ld.shared.u32 %r6, [%r5];\nmov.u32 %r7, %r6;\nst.shared.u32 [%r5+256], %r7;"

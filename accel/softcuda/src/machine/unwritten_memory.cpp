@@ -32,8 +32,7 @@ std::string words_of(Warp& w, const MemoryOperand& op, uint64_t address) {
     where = "local memory at byte " + std::to_string(address - kLocalWindow);
   else
     where = "global memory that " + w.block().grid().memory().describe(address);
-  return std::string(access_name(op)) + " of " + std::to_string(op.bytes()) + " bytes in " + where +
-         " and was never written";
+  return access_words(op, address) + " in " + where + " and was never written";
 }
 
 bool all_written(const uint8_t* flags, uint64_t bytes) {
