@@ -122,4 +122,4 @@ def test_settings_that_mean_nothing_are_refused(value: str) -> None:
     done = run("import sys; sys.path.append(sys.argv[1])\n"
                "from tests.softcuda.device import Device; Device()", value)  # fmt: skip
     assert done.returncode != 0
-    assert f"softcuda: SOFTCUDA_APPROX has value '{value}', expected exact, or a" in done.stderr
+    assert f"softcuda: SOFTCUDA_APPROX has value '{value}', expected " in done.stderr

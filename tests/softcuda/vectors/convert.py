@@ -166,9 +166,9 @@ def fractions_of_integers(kind: str) -> list[float]:
 def families() -> list[Family]:
     made = []
     for kind in INTEGERS:
-        columns = [(kind, integers(kind))]
-        made.append(Family(f"from {kind} to integers", columns, list(between_integers(kind))))
-        made.append(Family(f"from {kind} to floats", columns, list(to_floats(kind))))
+        whole = [(kind, integers(kind))]
+        made.append(Family(f"from {kind} to integers", whole, list(between_integers(kind))))
+        made.append(Family(f"from {kind} to floats", whole, list(to_floats(kind))))
     for kind in ("f16", "f32", "f64"):
         columns = [(kind, fractions_of_integers(kind))]
         made.append(Family(f"from {kind} to integers", columns, list(to_integers(kind))))

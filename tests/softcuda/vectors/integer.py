@@ -65,9 +65,11 @@ def ternary(kind: str) -> list[Vector]:
         vector(f"sad.{kind} {three}", kind, lambda a, b, c: abs(a - b) + c),
     ]
     if n == 32:
-        part = f"{kind[0]}24"
-        low = {"u24": lambda a: a & 0xFFFFFF, "s24": lambda a: (a & 0xFFFFFF ^ 0x800000) - 0x800000}
-        cut = low[part]
+        sign = 0x800000 if kind[0] == "s" else 0
+
+        def cut(a: int) -> int:
+            return (a & 0xFFFFFF ^ sign) - sign
+
         made += [
             vector(f"mul24.lo.{kind} {{d}}, {{0}}, {{1}}", kind, lambda a, b, c: cut(a) * cut(b)),
             vector(f"mad24.lo.{kind} {three}", kind, lambda a, b, c: cut(a) * cut(b) + c),

@@ -1,6 +1,7 @@
 #include "access.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "race.h"
 
@@ -15,12 +16,10 @@ constexpr uint32_t kBankBytes = 4;
 constexpr uint32_t kBanks = 32;
 constexpr uint64_t kOffsetMask = (uint64_t{1} << kRankShift) - 1;
 
-[[noreturn]] void out_of_bounds(const MemoryOperand& op, int lane, const std::string& where,
-                                const char* space) {
-  const std::string kind = access_name(op);
-  throw Fault{
-      Status::kIllegalAddress, "out-of-bounds " + kind, lane,
-      kind + " of " + std::to_string(op.bytes()) + " bytes in " + space + " memory " + where};
+[[noreturn]] void out_of_bounds(const MemoryOperand& op, int lane, uint64_t address,
+                                const std::string& where, const char* space) {
+  throw Fault{Status::kIllegalAddress, std::string("out-of-bounds ") + access_name(op), lane,
+              access_words(op, address) + " in " + space + " memory " + where};
 }
 
 std::string offset_words(uint64_t offset, uint64_t size) {
@@ -172,9 +171,9 @@ char* shared_place(Warp& w, const MemoryOperand& op, int lane, uint64_t at, uint
   Block* block = block_of_shared(w.block(), at);
   const uint64_t offset = at & kOffsetMask;
   if (block == nullptr)
-    out_of_bounds(op, lane, "of a block that the cluster does not have", "shared");
+    out_of_bounds(op, lane, at, "of a block that the cluster does not have", "shared");
   if (block != &w.block() && op.space == Space::kShared && !op.reaches_cluster) {
-    out_of_bounds(op, lane, "of another block, by an instruction without ::cluster", "shared");
+    out_of_bounds(op, lane, at, "of another block, by an instruction without ::cluster", "shared");
   }
   if (block->is_done()) {
     throw Fault{Status::kLaunchFailed, "exited block", lane,
@@ -182,7 +181,7 @@ char* shared_place(Warp& w, const MemoryOperand& op, int lane, uint64_t at, uint
                     std::to_string(block->rank()) + " of the cluster, which has ended"};
   }
   if (!block->shared_contains(offset, bytes)) {
-    out_of_bounds(op, lane, offset_words(offset, block->shared_bytes()), "shared");
+    out_of_bounds(op, lane, at, offset_words(offset, block->shared_bytes()), "shared");
   }
   return block->shared() + offset;
 }
@@ -195,10 +194,9 @@ char* global_place(Warp& w, const MemoryOperand& op, int lane, uint64_t at, uint
   const bool is_constant = wrong != nullptr && wrong->kind == Allocation::Kind::kConstant;
   if (memory.was_freed(at)) {
     throw Fault{Status::kIllegalAddress, "use after free", lane,
-                std::string(access_name(op)) + " of " + std::to_string(bytes) +
-                    " bytes in global memory " + memory.describe(at)};
+                access_words(op, at) + " in global memory " + memory.describe(at)};
   }
-  out_of_bounds(op, lane, memory.describe(at), is_constant ? "constant" : "global");
+  out_of_bounds(op, lane, at, memory.describe(at), is_constant ? "constant" : "global");
 }
 
 char* place(Warp& w, const MemoryOperand& op, int lane, Space space, uint64_t at, uint32_t bytes) {
@@ -208,11 +206,11 @@ char* place(Warp& w, const MemoryOperand& op, int lane, Space space, uint64_t at
     case Space::kLocal:
       // A thread may reach the variables of its callers, which lie before its own.
       if (at + bytes < at || at + bytes > w.local_end())
-        out_of_bounds(op, lane, offset_words(at, w.local_end()), "local");
+        out_of_bounds(op, lane, at, offset_words(at, w.local_end()), "local");
       return w.local(lane) + at;
     case Space::kParam:
       if (at + bytes < at || at + bytes > w.function().param_bytes)
-        out_of_bounds(op, lane, offset_words(at, w.function().param_bytes), "param");
+        out_of_bounds(op, lane, at, offset_words(at, w.function().param_bytes), "param");
       return w.params(lane) + at;
     default:
       return global_place(w, op, lane, at, bytes);
@@ -264,6 +262,12 @@ void locate_each(Warp& w, const MemoryOperand& op, Mask m, Access& access) {
 
 const char* access_name(const MemoryOperand& op) {
   return op.is_atomic ? "atomic" : op.is_store ? "write" : "read";
+}
+
+std::string access_words(const MemoryOperand& op, uint64_t address) {
+  char number[24];
+  std::snprintf(number, sizeof number, "0x%llx", static_cast<unsigned long long>(address));
+  return std::string(access_name(op)) + " of " + std::to_string(op.bytes()) + " bytes at " + number;
 }
 
 uint64_t generic_address(Space space, uint64_t address) {

@@ -37,8 +37,9 @@ constexpr int kRankShift = 24;
 // The block whose shared memory an offset in the shared window lies in, or null.
 Block* block_of_shared(Block& own, uint64_t offset);
 
-// What an access is called: "read", "write" or "atomic".
+// What an access is called: "read", "write" or "atomic"; and in full, "read of 4 bytes at 0x80".
 const char* access_name(const MemoryOperand& op);
+std::string access_words(const MemoryOperand& op, uint64_t address);
 
 // Of loads: lanes that read a byte that was never written are noted. Of stores: bytes are written
 // now, or hold what was noted. Throws Fault where that is used.

@@ -246,10 +246,9 @@ void RaceDetector::report(const Attempt& attempt, int lane, const char* what,
                       std::to_string((attempt.address - kSharedWindow) & kOffsetMask)
                 : "global memory that " + grid_.memory().describe(attempt.address);
   throw Fault{Status::kLaunchFailed, "data race", lane,
-              std::string(access_name(attempt.op)) + " of " + std::to_string(attempt.op.bytes()) +
-                  " bytes in " + where + "\n  " + what + " " + access_name(other_op) + " at " +
-                  source_words(*launch.program, other) + " by thread " +
-                  triple(place_in(launch.block, thread)) + " of block " +
+              access_words(attempt.op, attempt.address) + " in " + where + "\n  " + what + " " +
+                  access_name(other_op) + " at " + source_words(*launch.program, other) +
+                  " by thread " + triple(place_in(launch.block, thread)) + " of block " +
                   triple(place_in(launch.grid, block))};
 }
 

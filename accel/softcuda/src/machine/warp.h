@@ -51,6 +51,14 @@ struct Split {
   int barrier = 0;
 };
 
+// The lanes for which an instruction's guard holds.
+inline Mask guarded(const char* rows, const Instruction& i, Mask lanes) {
+  if (i.guard == kNoRow) return lanes;
+  Mask p;
+  std::memcpy(&p, rows + i.guard, sizeof p);
+  return lanes & (i.guard_negated ? ~p : p);
+}
+
 class Warp {
  public:
   Warp(Block& block, int index, Mask lanes);

@@ -244,6 +244,11 @@ Handler narrowing(const How& how) {
                        : rounded<transfer<float, double, kNone, false, false>>(how.rounding);
 }
 
+void narrow_to_nearest_half(Warp& w, const Instruction& i, Mask m) {
+  const In<float> a(w, i.a);
+  each_lane<uint16_t>(w, i.d, m, [&](int l) { return nearest_half(a[l]); });
+}
+
 template <class S, bool flushes, bool saturates>
 void narrow_to_half(Warp& w, const Instruction& i, Mask m) {
   const In<S> a(w, i.a);
@@ -279,7 +284,9 @@ Handler from_float_to_float(const Type& result, const Type& type, const How& how
   if (!how.has_rounding) return nullptr;
   if (result.bits == 32) return narrowing(how);
   if (type.bits == 64) return narrowing_to_half<double, false>(how);
-  return how.flushes ? narrowing_to_half<float, true>(how) : narrowing_to_half<float, false>(how);
+  if (how.flushes) return narrowing_to_half<float, true>(how);
+  const bool is_usual = how.rounding == Rounding::kNearest && !how.saturates;
+  return is_usual ? narrow_to_nearest_half : narrowing_to_half<float, false>(how);
 }
 
 Handler conversion(const Type& result, const Type& type, const How& how) {

@@ -19,6 +19,20 @@ inline float half_to_float(uint16_t half) {
   return from_lane<float>(bits | sign);
 }
 
+// To nearest, ties to even: what floats usually become halves by. NaN becomes the canonical one.
+inline uint16_t nearest_half(float x) {
+  const uint32_t bits = to_lane(x) & 0x7FFFFFFF;
+  // Half of the last bit that stays, less one if that bit is 0: a tie goes up only to an even one.
+  const uint32_t rounded = bits + 0xFFF + ((bits >> 13) & 1);
+  const uint32_t normal = (rounded - (112u << 23)) >> 13;
+  // Below 2^-14 the last bit that stays is that of 1 / 2 as a float.
+  const uint32_t subnormal = to_lane(from_lane<float>(bits) + 0.5f) - to_lane(0.5f);
+  uint32_t half = bits < (113u << 23) ? subnormal : normal;
+  half = bits >= (143u << 23) ? 0x7C00 : half;
+  half |= (to_lane(x) >> 16) & 0x8000;
+  return static_cast<uint16_t>(bits > 0x7F800000 ? 0x7FFF : half);
+}
+
 // x in the mode `rounding`, which must be the one that holds. NaN becomes the canonical one.
 inline uint16_t half_from(double x, Rounding rounding) {
   // All that is too large is so after this, too.

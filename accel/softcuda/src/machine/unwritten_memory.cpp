@@ -32,8 +32,7 @@ std::string words_of(Warp& w, const MemoryOperand& op, uint64_t address) {
     where = "local memory at byte " + std::to_string(address - kLocalWindow);
   else
     where = "global memory that " + w.block().grid().memory().describe(address);
-  return std::string(access_name(op)) + " of " + std::to_string(op.bytes()) + " bytes in " + where +
-         " and was never written";
+  return access_words(op, address) + " in " + where + " and was never written";
 }
 
 bool all_written(const uint8_t* flags, uint64_t bytes) {
@@ -42,9 +41,11 @@ bool all_written(const uint8_t* flags, uint64_t bytes) {
 
 // A lane has read unwritten memory. What it read may be moved on; an atomic uses it at once.
 void note_unwritten(Warp& w, const MemoryOperand& op, int lane, const uint8_t* flags,
-                    uint64_t address) {
-  w.frame().unwritten_by = &w.here();
-  w.frame().unwritten_words = words_of(w, op, address);
+                    uint64_t address, bool is_first) {
+  if (is_first) {
+    w.frame().unwritten_by = &w.here();
+    w.frame().unwritten_words = words_of(w, op, address);
+  }
   if (op.is_atomic) return w.use_unwritten(Mask{1} << lane);
   for (size_t k = 0; k < op.elements; ++k) {
     const bool is_unwritten = !all_written(flags + k * op.element_bytes, op.element_bytes);
@@ -88,6 +89,7 @@ void check_written(Warp& w, const MemoryOperand& op, Mask m, const Access& acces
     const uint64_t range = is_row ? uint64_t{bytes} * kLanes : bytes;
     if (check_together(w, op, flags_at(w, l, generic(l)), range)) return;
   }
+  bool is_first = true;
   for (Mask left = m; left != 0; left &= left - 1) {
     const int l = lowest_lane(left);
     const uint64_t address = generic(l);
@@ -95,7 +97,10 @@ void check_written(Warp& w, const MemoryOperand& op, Mask m, const Access& acces
     const bool is_global =
         address - kSharedWindow >= kWindowBytes && address - kLocalWindow >= kWindowBytes;
     const bool reads = !op.is_store || op.is_atomic;
-    if (reads && !all_written(flags, bytes)) note_unwritten(w, op, l, flags, address);
+    if (reads && !all_written(flags, bytes)) {
+      note_unwritten(w, op, l, flags, address, is_first);
+      is_first = false;
+    }
     uint8_t all[32];  // of memory that nobody asks about
     if (op.is_store) write_flags(w, op, l, flags != nullptr ? flags : all, is_global);
   }
