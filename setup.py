@@ -140,7 +140,7 @@ setup(
         "refrnn.datasets": ["*.npz", "*.txt"],
         "refrnn_accel": ["py.typed"],
         # The sources too: the library is built again where what the wheel has does not fit.
-        "refrnn_accel.softcuda": ["src/*.h", "src/*/*.h", "src/*/*.cpp"],
+        "refrnn_accel.softcuda": ["src/*.h", "src/*/*.h", "src/*/*.cpp", "kernels/*"],
     },
     include_package_data=False,
     ext_modules=NATIVE_PARTS,

@@ -37,7 +37,16 @@ _FLAGS = (
 )  # fmt: skip
 _OPTIMIZED = ("-O3",)
 _SANITIZED = ("-O1", "-g1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
-_STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror")
+# Not -Wpedantic, which knows no __int128, nor -Wshadow, by which g++ means constructors too.
+_STRICT = (
+    "-Wall",
+    "-Wextra",
+    "-Wconversion",
+    "-Wsign-conversion",
+    "-Wnon-virtual-dtor",
+    "-Werror",
+    "-Wno-pass-failed",
+)  # clang++, of a loop that it could not vectorise
 _BASELINE = ""
 
 
@@ -70,10 +79,10 @@ class Recipe(NamedTuple):
         if not sys.platform.startswith("linux"):
             raise BuildError(f"softcuda runs on Linux only, this is {sys.platform}")
         compiler = find_compiler()
-        version = _version(compiler)
+        version = _ask(compiler, "--version").partition("\n")[0]
         if sanitize and "clang" in version:
             raise BuildError("sanitizers are built with g++: Python can load its libraries of them")
-        level = _level_of_this_machine()
+        level = _level_of_this_machine() if _is_native(compiler) else _BASELINE
         flags = [*_FLAGS, *((f"-march={level}",) if level else ())]
         flags += [*_SANITIZED, f"-fsanitize={','.join(sanitize)}"] if sanitize else _OPTIMIZED
         flags += _STRICT if strict else ()
@@ -81,8 +90,14 @@ class Recipe(NamedTuple):
 
     def key(self) -> str:
         """A name for what comes out: of the sources, the compiler and the flags."""
-        parts = "\0".join((sources_digest(), self.compiler, self.version, *self.flags))
+        recipe = Path(__file__).read_text(encoding="utf-8")
+        parts = "\0".join((sources_digest(), recipe, self.compiler, self.version, *self.flags))
         return hashlib.sha256(parts.encode()).hexdigest()[:20]
+
+    def _extra_flags(self, source: Path) -> tuple[str, ...]:
+        """Without this clang++ makes -0 of an unsigned 0 where numbers are rounded down."""
+        is_converting = source.name == "decode_convert.cpp"
+        return ("-frounding-math",) if is_converting and "clang" in self.version else ()
 
     def build(self, target: Path) -> None:
         """Compile the library to this file, with its record beside it.
@@ -99,7 +114,8 @@ class Recipe(NamedTuple):
 
             def compile_one(source: Path) -> Path:
                 made = folder / f"{source.parent.name}_{source.stem}.o"
-                _run([self.compiler, *self.flags, "-c", str(source), "-o", str(made)])
+                extra = self._extra_flags(source)
+                _run([self.compiler, *self.flags, *extra, "-c", str(source), "-o", str(made)])
                 return made
 
             with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
@@ -245,6 +261,22 @@ def is_usable(path: Path) -> bool:
     return (march[0] if march else _BASELINE) in (_BASELINE, _level_of_this_machine())
 
 
+def flags_of(path: Path) -> list[str]:
+    """The compiler's flags for a library that :func:`library` returned.
+
+    Parameters
+    ----------
+    path : Path
+        Of the library.
+
+    Returns
+    -------
+    list of str
+    """
+    record = json.loads(path.with_name(RECORD).read_text(encoding="utf-8"))
+    return [str(flag) for flag in record["flags"]]
+
+
 def runtimes(path: Path) -> tuple[str, ...]:
     """The libraries that a process must load before this one, for the sanitizers in it.
 
@@ -259,7 +291,7 @@ def runtimes(path: Path) -> tuple[str, ...]:
         For ``LD_PRELOAD``; empty where the library has no sanitizers.
     """
     record = json.loads(path.with_name(RECORD).read_text(encoding="utf-8"))
-    flag = next((f for f in record["flags"] if f.startswith("-fsanitize=")), "")
+    flag = next((f for f in flags_of(path) if f.startswith("-fsanitize=")), "")
     wanted = {"address": "libasan.so", "undefined": "libubsan.so", "thread": "libtsan.so"}
     chosen = [wanted[name] for name in flag.partition("=")[2].split(",") if name]
     # The address sanitizer wraps throw, and looks for it when it starts.
@@ -283,10 +315,15 @@ def sources_digest() -> str:
 
 
 @functools.cache
-def _version(compiler: str) -> str:
-    """The first line of what a compiler says of itself."""
-    asked = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
-    return asked.stdout.partition("\n")[0]
+def _ask(compiler: str, option: str) -> str:
+    """What a compiler says of itself."""
+    asked = subprocess.run([compiler, option], capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
+
+
+def _is_native(compiler: str) -> bool:
+    """Whether it compiles for machines like this one: a cross compiler does not."""
+    return _ask(compiler, "-dumpmachine").partition("-")[0] == platform.machine()
 
 
 @functools.cache

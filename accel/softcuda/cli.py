@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .build import SANITIZERS, BuildError, find_compiler, library, runtimes
+from .build import SANITIZERS, BuildError, find_compiler, flags_of, library, runtimes
 from .device import environment, nvidia_folder
 from .report import read, run_with_table, table
 from .settings import SETTINGS, refusal, variables
@@ -56,7 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "install-pycuda", help="build PyCUDA for this environment, without a CUDA toolkit"
     )
     install.set_defaults(action=_install)
-    args = parser.parse_args(argv)
+    bench = commands.add_parser("bench", help="how fast the device is, beside NumPy")
+    bench.add_argument("--rounds", type=_count, default=5, metavar="N", help="turns of each; 5")
+    bench.set_defaults(action=_bench)
+    args = parser.parse_args(_with_profile_file(sys.argv[1:] if argv is None else argv))
     try:
         status: int = args.action(args)
         return status
@@ -74,7 +77,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     for name, setting in SETTINGS.items():
         option = "--" + name.replace("_", "-")
         run.add_argument(option, metavar=setting.metavar, help=setting.text)
-    run.add_argument("--profile", metavar="FILE", help="write what was counted as JSON")
+    run.add_argument(
+        "--profile", metavar="FILE", help="write what was counted as JSON; without =FILE print it"
+    )
     run.add_argument(
         "--error-exitcode", metavar="N", type=_exit_status,
         help="exit with this status (1 to 255) if a fault was reported, in whatever process",
@@ -84,6 +89,30 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument("program", nargs=argparse.REMAINDER, help="the program and its arguments")
     run.set_defaults(action=_run)
+
+
+def _with_profile_file(argv: Sequence[str]) -> list[str]:
+    """Give ``run --profile PROGRAM`` the file that means a table: the program is none."""
+    changed = list(argv)
+    place = 1 if changed[:1] == ["run"] else len(changed)
+    while place < len(changed) and changed[place].startswith("--") and changed[place] != "--":
+        if changed[place] == "--profile":
+            changed[place] = "--profile=-"
+        place += 1 if "=" in changed[place] else 2  # its value stands apart
+    return changed
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from .bench import main as compare
+
+    library(progress=_say)
+    return compare(args.rounds, seconds=0.5)
+
+
+def _count(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) >= 1:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"has value {text!r}, expected an integer from 1")
 
 
 def _exit_status(text: str) -> int:
@@ -183,21 +212,46 @@ def _doctor(_: argparse.Namespace) -> int:
 
     try:
         tell("compiler", True, find_compiler())
-        tell("library", True, str(library(progress=_say)))
+    except BuildError as error:
+        tell("compiler", False, error.reason)
+    try:
+        path = library(progress=_say)
+        tell("library", True, f"{path} ({' '.join(flags_of(path))})")
     except BuildError as error:
         tell("library", False, str(error).splitlines()[0])
     folder = nvidia_folder()
     if folder is None:
         tell("nvcc", False, "not in this environment: softcuda install-pycuda")
     else:
-        nvcc = subprocess.run(
-            [str(folder / "bin" / "nvcc"), "--version"], capture_output=True, text=True, check=False
+        nvcc = folder / "bin" / "nvcc"
+        asked = subprocess.run(
+            [str(nvcc), "--version"], capture_output=True, text=True, check=False
         )
-        version = next((w for w in nvcc.stdout.split() if w.startswith("V")), "")
-        tell("nvcc", bool(version), f"{folder / 'bin' / 'nvcc'} {version}")
-    check = "import pycuda.driver as d; d.init(); print(d.Device(0).name())"
+        version = next((w for w in asked.stdout.split() if w.startswith("V")), "")
+        tell("nvcc", bool(version), f"{nvcc} {version}")
+        tell("cubin", *_cubin_with_ptx(nvcc))
+    check = (
+        "import pycuda, pycuda.driver as d; d.init(); one = d.Device(0);"
+        "print('PyCUDA', pycuda.VERSION_TEXT, 'sees', one.name() + ',', "
+        "'compute capability %d.%d' % one.compute_capability())"
+    )
     program = [sys.executable, "-m", "refrnn_accel.softcuda", "run", sys.executable, "-c", check]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     last = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
     tell("pycuda", done.returncode == 0, last[-1] if last else "no message")
     return 0 if healthy else 1
+
+
+def _cubin_with_ptx(nvcc: Path) -> tuple[bool, str]:
+    """Whether what nvcc makes with -lineinfo carries its PTX, and the words for it."""
+    with tempfile.TemporaryDirectory(prefix="softcuda-") as folder:
+        source, made = Path(folder, "kernel.cu"), Path(folder, "kernel.cubin")
+        source.write_text("__global__ void kernel(int* a) { *a = 1; }\n", encoding="utf-8")
+        flags = ["-cubin", "-lineinfo", "-arch=sm_86", "-o", str(made), str(source)]
+        done = subprocess.run([str(nvcc), *flags], capture_output=True, text=True, check=False)
+        if done.returncode:
+            lines = (done.stderr or done.stdout).strip().splitlines()
+            return False, lines[0] if lines else f"nvcc ended with status {done.returncode}"
+        if b".nv_debug_ptx_txt" in made.read_bytes():
+            return True, "carries its PTX, with -lineinfo"
+    return False, "carries no PTX, even with -lineinfo: give PyCUDA PTX (-ptx) instead"

@@ -79,7 +79,7 @@ class Target:
         address = ctypes.c_void_p(self._memory.put(image))
         return self._device.status("cuModuleLoadData", ctypes.byref(module), address), module
 
-    def run(self, module: ctypes.c_void_p, kernel: str) -> int:
+    def run(self, module: ctypes.c_void_p, kernel: str, blocks: int) -> int:
         """Launch a kernel and wait for it: the status."""
         function = ctypes.c_void_p()
         device = self._device
@@ -146,7 +146,8 @@ def main() -> int:
     for k in inputs:
         os.pwrite(marker, b"%20d" % k, 0)
         signal.setitimer(signal.ITIMER_REAL, LIMIT)  # whose signal ends the process
-        sample, image = make(Random(f"{args.seed}/{k}"), all_samples, args.kind)
+        rng = Random(f"{args.seed}/{k}")
+        sample, image = make(rng, all_samples, args.kind)
         if args.save is not None:
             args.save.write_bytes(image)
         status, module = target.load(image)
@@ -156,7 +157,7 @@ def main() -> int:
                 bad.append((k, sample.name, f"load {status}"))
             continue
         for kernel in sample.kernels:
-            status = target.run(module, kernel)
+            status = target.run(module, kernel, rng.choice((1, 2)))
             outcomes[f"run {status}"] += 1
             if status and status not in ENDS:
                 bad.append((k, sample.name, f"run {status}"))

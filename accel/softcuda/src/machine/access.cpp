@@ -232,8 +232,8 @@ bool locate_together(Warp& w, const MemoryOperand& op, Mask m, Access& access) {
   uint64_t at = access.address[first];
   if ((at & (bytes - 1)) != 0) misaligned(first, at, bytes);
   const Space space = resolve(op.space, at);
-  char* host =
-      find_together(w, op, space, at, is_row ? uint64_t{bytes} * (last - first + 1u) : bytes);
+  const auto lanes = static_cast<uint64_t>(last - first + 1);
+  char* host = find_together(w, op, space, at, is_row ? bytes * lanes : bytes);
   if (host == nullptr) return false;
   access.origin = is_row ? host - static_cast<int64_t>(first) * bytes : host;
   if (space == Space::kGlobal) count_sectors(w.site().count, access, m, bytes);

@@ -52,9 +52,9 @@ void copy_params(const Frame& from, const std::vector<std::pair<uint32_t, uint32
     const uint32_t bytes = std::min(sources[k].second, targets[k].second);
     for (int lane = 0; lane < kLanes; ++lane) {
       if (!has_lane(lanes, lane)) continue;
-      std::memcpy(to.params.data() + size_t{to.function->param_bytes} * lane + targets[k].first,
-                  from.params.data() + size_t{from.function->param_bytes} * lane + sources[k].first,
-                  bytes);
+      const auto l = static_cast<size_t>(lane);
+      std::memcpy(to.params.data() + l * to.function->param_bytes + targets[k].first,
+                  from.params.data() + l * from.function->param_bytes + sources[k].first, bytes);
     }
   }
 }

@@ -60,7 +60,7 @@ Grid::~Grid() = default;
 int Grid::host_threads() const {
   const bool is_independent = !launch_.entry->communicates && !limits_.checks.race &&
                               limits_.schedule != Schedule::kAdversarial;
-  return is_independent ? static_cast<int>(std::min<uint64_t>(limits_.threads, clusters_)) : 1;
+  return is_independent ? static_cast<int>(std::min(static_cast<uint64_t>(limits_.threads), clusters_)) : 1;
 }
 
 Report Grid::run() {

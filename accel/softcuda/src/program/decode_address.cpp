@@ -115,9 +115,9 @@ void decode_mapa(Decoder& d, Modifiers& mods) {
 void nothing(Warp&, const Instruction&, Mask) {}
 
 void decode_prefetch(Decoder& d, Modifiers& mods) {
-  take_space(mods);
-  mods.take_one({"L1", "L2"});
-  mods.take_one({"L2::evict_last", "L2::evict_normal"});
+  const Space space = take_space(mods);
+  mods.require_one({"L1", "L2", "L2::evict_last", "L2::evict_normal"});
+  decode_address(d, d.operand(0), space);
   d.emit(nothing, Category::kGlobal);
 }
 

@@ -118,7 +118,7 @@ void decode_barrier(Decoder& d, Modifiers& mods, bool is_aligned) {
   BarrierOperand& op = new_barrier(d);
   mods.take("cta");
   const std::string what = mods.take_one({"sync", "arrive", "red"});
-  const std::string reduction = mods.take_one({"popc", "and", "or"});
+  const std::string reduction = what == "red" ? mods.require_one({"popc", "and", "or"}) : "";
   op.is_aligned = mods.take("aligned") || is_aligned;
   size_t at = 0;
   Row result = kNoRow;
@@ -126,7 +126,8 @@ void decode_barrier(Decoder& d, Modifiers& mods, bool is_aligned) {
     op.kind = reduction == "popc"  ? BarrierOperand::Kind::kReducePopc
               : reduction == "and" ? BarrierOperand::Kind::kReduceAnd
                                    : BarrierOperand::Kind::kReduceOr;
-    mods.take_type();
+    if (!mods.take(reduction == "popc" ? "u32" : "pred")) d.fail("a type is missing");
+    if (d.num_operands() < 3) d.fail("an operand is missing");
     result =
         reduction == "popc" ? d.destination(d.operand(0), kU32) : d.predicate_result(d.operand(0));
     at = 1;

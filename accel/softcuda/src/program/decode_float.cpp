@@ -88,9 +88,9 @@ struct Extremum {
     const bool no_a = a != a, no_b = b != b;
     if constexpr (!keeps_nan) {
       result = no_b ? a : result;
-      return no_a & no_b ? canonical_nan<T>() : result;
+      return (no_a & no_b) ? canonical_nan<T>() : result;
     } else {
-      return no_a | no_b ? canonical_nan<T>() : result;
+      return (no_a | no_b) ? canonical_nan<T>() : result;
     }
   }
 };

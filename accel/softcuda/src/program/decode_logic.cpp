@@ -149,8 +149,8 @@ void funnel(Warp& w, const Instruction& i, Mask m) {
 }
 
 void decode_shf(Decoder& d, Modifiers& mods) {
-  const bool is_left = mods.take_one({"l", "r"}) == "l",
-             wraps = mods.take_one({"wrap", "clamp"}) == "wrap";
+  const bool is_left = mods.require_one({"l", "r"}) == "l",
+             wraps = mods.require_one({"wrap", "clamp"}) == "wrap";
   const Type type = mods.take_type();
   if (type.bits != 32) d.fail("shf needs .b32");
   const Row a = d.source(d.operand(1), type), b = d.source(d.operand(2), type),

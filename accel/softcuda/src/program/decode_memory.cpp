@@ -145,9 +145,10 @@ void decode_parts(Decoder& d, const Operand& data, const Type& type, MemoryOpera
   if (parts.size() != op.elements) d.fail("the vector has the wrong number of elements");
   for (size_t k = 0; k < parts.size(); ++k) {
     op.part_bytes[k] = type.bits == 64 ? 8 : 4;
-    if (parts[k].kind == Operand::Kind::kSink && !op.is_store) continue;
+    if (parts[k].kind == Operand::Kind::kSink && !op.is_store && parts.size() > 1) continue;
     if (parts[k].kind == Operand::Kind::kRegister) {
       const Type& held = d.register_type(parts[k]);
+      op.is_store ? d.check_source(parts[k], type) : d.check_destination(parts[k], type);
       op.part_bytes[k] = static_cast<uint8_t>(held.bits == 64 ? 8 : 4);
       if ((held.bits == 128) != (type.bits == 128)) d.fail("128 bits need a register of 128 bits");
       op.parts[k] = d.source(parts[k], held);
@@ -166,6 +167,7 @@ void decode_access(Decoder& d, Modifiers& mods) {
   take_order(mods, op);
   op.space = take_space(mods, &op.reaches_cluster);
   op.is_read_only = !is_store && mods.take("nc");
+  if (op.is_read_only && op.space != Space::kGlobal) d.fail(".nc needs .global");
   take_hints(mods);
   if (!is_store) mods.take("unified");
   const std::string vector = mods.take_one({"v2", "v4", "v8"});

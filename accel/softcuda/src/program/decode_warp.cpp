@@ -10,7 +10,7 @@ namespace {
 using ptx::Operand;
 using ptx::Type;
 
-const Type kU32 = ptx::type_named("u32");
+const Type kU32 = ptx::type_named("u32"), kB32 = ptx::type_named("b32");
 
 enum class Shuffle : int64_t { kUp, kDown, kButterfly, kIndex };
 
@@ -66,17 +66,17 @@ Instruction& emit_sync(Decoder& d, Handler run, Row members) {
 
 void decode_shfl(Decoder& d, Modifiers& mods) {
   if (!mods.take("sync")) d.fail("only .sync is supported");
-  const std::string name = mods.take_one({"up", "down", "bfly", "idx"});
-  mods.take_type();
+  const std::string name = mods.require_one({"up", "down", "bfly", "idx"});
+  if (!mods.take("b32")) d.fail("a shuffle needs .b32");
   const Shuffle how = name == "up"     ? Shuffle::kUp
                       : name == "down" ? Shuffle::kDown
                       : name == "bfly" ? Shuffle::kButterfly
                                        : Shuffle::kIndex;
-  const Row a = d.source(d.operand(1), kU32), b = d.source(d.operand(2), kU32);
-  const Row c = d.source(d.operand(3), kU32), members = d.source(d.operand(4), kU32);
+  const Row a = d.source(d.operand(1), kB32), b = d.source(d.operand(2), kB32);
+  const Row c = d.source(d.operand(3), kB32), members = d.source(d.operand(4), kU32);
   Instruction& i = emit_sync(d, shuffle, members);
   i.a = a, i.b = b, i.c = c, i.immediate = static_cast<int64_t>(how);
-  i.d = d.destination(d.operand(0), kU32);
+  i.d = d.destination(d.operand(0), kB32);
   if (!d.statement().results.empty()) i.e = d.predicate_result(d.statement().results[0]);
 }
 
@@ -95,8 +95,8 @@ void vote(Warp& w, const Instruction& i, Mask m) {
 
 void decode_vote(Decoder& d, Modifiers& mods) {
   if (!mods.take("sync")) d.fail("only .sync is supported");
-  const std::string name = mods.take_one({"all", "any", "uni", "ballot"});
-  mods.take_type();
+  const std::string name = mods.require_one({"all", "any", "uni", "ballot"});
+  if (!mods.take(name == "ballot" ? "b32" : "pred")) d.fail("a type is missing");
   Operand p = d.operand(1);
   const bool negated = p.negated;
   p.negated = false;
@@ -107,7 +107,7 @@ void decode_vote(Decoder& d, Modifiers& mods) {
                                       : vote<Vote::kBallot>;
   Instruction& i = emit_sync(d, run, members);
   i.a = a, i.immediate = negated;
-  i.d = name == "ballot" ? d.destination(d.operand(0), kU32) : d.predicate_result(d.operand(0));
+  i.d = name == "ballot" ? d.destination(d.operand(0), kB32) : d.predicate_result(d.operand(0));
 }
 
 template <class T, bool all>
@@ -125,9 +125,12 @@ void match(Warp& w, const Instruction& i, Mask m) {
 }
 
 void decode_match(Decoder& d, Modifiers& mods) {
-  const bool all = mods.take_one({"all", "any"}) == "all";
+  const bool all = mods.require_one({"all", "any"}) == "all";
   if (!mods.take("sync")) d.fail("only .sync is supported");
   const Type type = mods.take_type();
+  if (type.kind != Type::Kind::kBits || (type.bits != 32 && type.bits != 64))
+    d.fail("match needs .b32 or .b64");
+  if (!all && !d.statement().results.empty()) d.fail("match.any has no predicate");
   const Row a = d.source(d.operand(1), type), members = d.source(d.operand(2), kU32);
   const bool wide = type.bits == 64;
   Instruction& i = emit_sync(d,
@@ -173,7 +176,7 @@ void reduce(Warp& w, const Instruction& i, Mask m) {
 void decode_redux(Decoder& d, Modifiers& mods) {
   if (!mods.take("sync")) d.fail("only .sync is supported");
   static const std::vector<std::string> names = {"add", "min", "max", "and", "or", "xor"};
-  const std::string name = mods.take_one(names);
+  const std::string name = mods.require_one(names);
   const Type type = mods.take_type();
   if (type.bits != 32 || type.is_float()) d.fail("redux needs .u32, .s32 or .b32");
   const Row a = d.source(d.operand(1), type), members = d.source(d.operand(2), kU32);
@@ -188,7 +191,7 @@ void activemask(Warp& w, const Instruction& i, Mask m) {
 }
 
 void decode_activemask(Decoder& d, Modifiers& mods) {
-  mods.take_type();
+  if (!mods.take("b32")) d.fail("activemask needs .b32");
   d.emit(activemask, Category::kWarp).d = d.destination(d.operand(0), kU32);
 }
 

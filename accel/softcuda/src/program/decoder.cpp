@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "../machine/special_registers.h"
 #include "control_flow.h"
@@ -46,6 +47,14 @@ std::string Modifiers::take_one(const std::vector<std::string>& words) {
     return word;
   }
   return "";
+}
+
+std::string Modifiers::require_one(const std::vector<std::string>& words) {
+  const std::string word = take_one(words);
+  if (!word.empty()) return word;
+  std::string list;
+  for (const std::string& one : words) list += (list.empty() ? "." : ", .") + one;
+  fail("expected one of " + list);
 }
 
 Type Modifiers::take_type() {
@@ -178,6 +187,7 @@ void Decoder::run() {
   for (const ptx::Statement& s : source_.body) {
     starts_.push_back(static_cast<uint32_t>(function_.code.size()));
     statement_ = &s;
+    taken_operands_ = 0;
     Modifiers mods(s);
     auto found = opcodes().find(s.opcode);
     if (found == opcodes().end()) {
@@ -191,8 +201,16 @@ void Decoder::run() {
     }
     if (found == opcodes().end()) fail("this instruction is not supported");
     if (s.opcode == "bar" && mods.take("warp")) found = opcodes().find("bar.warp");
+    static const std::set<std::string> with_two_results = {"call", "elect", "match", "setp",
+                                                           "shfl"};
+    if (!s.results.empty() && with_two_results.count(s.opcode) == 0)
+      fail("there is one result only");
     found->second(*this, mods);
     mods.finish();
+    if (taken_operands_ < num_operands()) {
+      fail("expected " + std::to_string(taken_operands_) + " operands, found " +
+           std::to_string(num_operands()));
+    }
     for (const Pending& p : pending_) {
       const Row a = p.from, to = p.to;
       Instruction& i =
@@ -245,7 +263,8 @@ void Decoder::fail(const std::string& what) const {
   throw PtxError(statement_->line, text + ": " + what);
 }
 
-const Operand& Decoder::operand(size_t index) const {
+const Operand& Decoder::operand(size_t index) {
+  taken_operands_ = std::max(taken_operands_, index + 1);
   if (index >= statement_->operands.size()) fail("an operand is missing");
   return statement_->operands[index];
 }
@@ -323,6 +342,7 @@ bool Decoder::address_of(const Operand& o, Space& space, uint64_t& address) {
 }
 
 Row Decoder::source(const Operand& o, const Type& type) {
+  check_source(o, type);
   const int bytes = lane_bytes(type);
   if (bytes == 16 && o.kind != Operand::Kind::kRegister) fail("expected a register of 128 bits");
   switch (o.kind) {
@@ -340,6 +360,8 @@ Row Decoder::source(const Operand& o, const Type& type) {
     case Operand::Kind::kSpecial: {
       if (o.name == "WARP_SZ") return constant(kLanes, bytes);
       const Row row = special(o.name);
+      if (statement_->opcode != "mov" && statement_->opcode != "cvt")
+        fail("'" + o.name + "' stands in mov and cvt only");
       if (bytes == 4) return row;
       const Row brought = temporary(8);
       Instruction& i = emit(resizing(32, false, 8), Category::kMove);
@@ -398,6 +420,7 @@ Row Decoder::source(const Operand& o, const Type& type) {
 }
 
 Row Decoder::destination(const Operand& o, const Type& type) {
+  check_destination(o, type);
   if (o.kind == Operand::Kind::kSink) return temporary(lane_bytes(type));
   const Type& held = register_type(o);
   if (held.is_predicate()) fail("a predicate cannot stand here");
@@ -418,6 +441,7 @@ Row Decoder::predicate(const Operand& o) {
 
 Row Decoder::predicate_result(const Operand& o) {
   if (o.kind == Operand::Kind::kSink) return kNoRow;
+  if (o.kind != Operand::Kind::kRegister) fail("expected a predicate");
   return predicate(o);
 }
 

@@ -20,6 +20,8 @@ class Modifiers {
   bool take(const std::string& word);
   // The one of these that stands there, or "".
   std::string take_one(const std::vector<std::string>& words);
+  // The same, where one of them must stand. Throws PtxError if none does.
+  std::string require_one(const std::vector<std::string>& words);
   // The first type among what is left. Throws PtxError if there is none.
   ptx::Type take_type();
   // Throws PtxError if something is left.
@@ -57,12 +59,17 @@ class Decoder {
   Row source(const ptx::Operand& operand, const ptx::Type& type);
   // A row to write. What is narrower than the register is extended after the instruction.
   Row destination(const ptx::Operand& operand, const ptx::Type& type);
+  // What source() and destination() look at first: may this operand stand for the type?
+  void check_source(const ptx::Operand& operand, const ptx::Type& type) const;
+  void check_destination(const ptx::Operand& operand, const ptx::Type& type) const;
   Row predicate(const ptx::Operand& operand);         // to read; fails if negated
   Row predicate_result(const ptx::Operand& operand);  // kNoRow for _
   Row constant(uint64_t bits, int lane_bytes);
   Row special(const std::string& name);
   Row temporary(int lane_bytes);
-  const ptx::Operand& operand(size_t index) const;
+  // The operand with this number, which is then one that the instruction has. Throws PtxError if
+  // it is missing.
+  const ptx::Operand& operand(size_t index);
   size_t num_operands() const { return statement_->operands.size(); }
   const ptx::Statement& statement() const { return *statement_; }
   const ptx::Type& register_type(const ptx::Operand& operand) const;
@@ -88,6 +95,7 @@ class Decoder {
   const Symbols& symbols_;
   Function& function_;
   const ptx::Statement* statement_ = nullptr;
+  size_t taken_operands_ = 0;      // of the statement
   std::vector<Row> rows_;          // of registers
   std::vector<uint32_t> offsets_;  // of variables
   std::map<std::pair<uint64_t, int>, Row> constants_;

@@ -5,6 +5,13 @@
 
 #include "../machine/machine.h"
 
+// Before a loop over lanes: none of them reads what another writes.
+#if defined(__clang__)
+#define SOFTCUDA_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define SOFTCUDA_INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 namespace softcuda {
 
 // What a lane of a register holds: 4 bytes, or 8 for the 64-bit types.
@@ -50,10 +57,10 @@ template <class T, class F>
 inline void each_lane(Warp& warp, Row row, Mask mask, F f) {
   Lane<T>* out = warp.out<Lane<T>>(row);
   if (mask == kFullMask) {
-#pragma GCC ivdep
+    SOFTCUDA_INDEPENDENT
     for (int lane = 0; lane < kLanes; ++lane) out[lane] = to_lane<T>(f(lane));
   } else {
-#pragma GCC ivdep
+    SOFTCUDA_INDEPENDENT
     for (int lane = 0; lane < kLanes; ++lane) {
       // By bits, not by choice: the compiler does this for several lanes at a time.
       const Lane<T> value = to_lane<T>(f(lane)), before = out[lane];

@@ -41,9 +41,20 @@ void take_order(Modifiers& mods, MemoryOperand& op) {
   const std::string order =
       mods.take_one({"volatile", "relaxed", "acquire", "release", "acq_rel", "weak", "mmio"});
   if (order == "mmio") mods.take("relaxed");
-  const Scope scope = take_scope(mods, Scope::kDevice);
+  constexpr Scope kNoScope = Scope::kWeak;
+  const Scope scope = take_scope(mods, kNoScope);
+  const bool is_ordered = !order.empty() && order != "weak" && order != "volatile";
+  if (op.is_atomic) {
+    op.scope = scope == kNoScope ? Scope::kDevice : scope;
+  } else {
+    if (is_ordered && scope == kNoScope) mods.fail("." + order + " needs a scope");
+    if (!is_ordered && scope != kNoScope) mods.fail("a scope needs an order");
+    if (order == "acq_rel" || order == (op.is_store ? "acquire" : "release"))
+      mods.fail("this order is not one of the instruction");
+    if (is_ordered) op.scope = scope;
+    if (order == "volatile") op.scope = Scope::kDevice;
+  }
   if (order == "weak" || (order.empty() && !op.is_atomic)) return;
-  op.scope = scope;
   op.order = order == "acquire"   ? Order::kAcquire
              : order == "release" ? Order::kRelease
              : order == "acq_rel" ? Order::kAcquireRelease
@@ -73,7 +84,8 @@ Address decode_address(Decoder& d, const Operand& operand, Space space) {
   if (base.kind == Operand::Kind::kRegister) {
     const Type& type = d.register_type(base);
     result.is_wide = type.bits == 64;
-    if (!result.is_wide && type.bits != 32) d.fail("an address is in a register of 32 or 64 bits");
+    if (type.is_float() || (!result.is_wide && type.bits != 32))
+      d.fail("an address is in a register of 32 or 64 bits");
     result.base = d.source(base, type);
   } else if (base.kind == Operand::Kind::kInteger) {
     result.offset = static_cast<int64_t>(base.value);

@@ -147,7 +147,7 @@ std::vector<Row> place_rows(Function& function, std::vector<Life> lives) {
   std::vector<Row> places(function.rows.size(), kNoRow);
   uint32_t registers = 0, most = 0;
   // Wide rows first, so that each is aligned to its size.
-  for (const uint8_t lane_bytes : {16, 8, 4, 0}) {
+  for (const uint8_t lane_bytes : std::initializer_list<uint8_t>{16, 8, 4, 0}) {
     Places pool(lane_bytes == 0 ? sizeof(Mask) : lane_bytes * uint32_t{kLanes},
                 function.frame_bytes);
     std::set<std::pair<int64_t, size_t>> active;  // by end

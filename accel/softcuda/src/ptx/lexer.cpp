@@ -86,7 +86,7 @@ class Lexer {
     const size_t start = at_;
     if (peek() == '0' && (peek(1) == 'f' || peek(1) == 'F' || peek(1) == 'd' || peek(1) == 'D')) {
       const bool is_single = peek(1) == 'f' || peek(1) == 'F';
-      const int digits = is_single ? 8 : 16;
+      const size_t digits = is_single ? 8 : 16;
       token.kind = is_single ? Token::Kind::kFloat32 : Token::Kind::kFloat64;
       token.value = hexadecimal(at_ + 2, digits);
       at_ += 2 + digits;
@@ -116,9 +116,9 @@ class Lexer {
     }
   }
 
-  uint64_t hexadecimal(size_t start, int digits) const {
+  uint64_t hexadecimal(size_t start, size_t digits) const {
     uint64_t value = 0;
-    for (int i = 0; i < digits; ++i) {
+    for (size_t i = 0; i < digits; ++i) {
       const char c = start + i < text_.size() ? text_[start + i] : '\0';
       if (!std::isxdigit(static_cast<unsigned char>(c))) {
         throw PtxError(line_, "a hexadecimal number has too few digits");

@@ -605,6 +605,7 @@ class Parser {
     } else if (!here().is(";")) {
       do {
         s.operands.push_back(operand(0));
+        if (here().is("|") && s.operands.size() != 1) fail("expected ','");
         if (accept("|")) s.results.push_back(operand(0));
       } while (accept(","));
     }

@@ -1,0 +1,27 @@
+"""Hold the layout of every C++ file of softcuda to clang-format's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = (ROOT / "accel" / "softcuda", ROOT / "tests" / "softcuda")
+
+
+def main() -> int:
+    """0 if every file is as clang-format would have it; otherwise it says where one is not."""
+    files = [
+        path
+        for folder in FOLDERS
+        for suffix in ("h", "cpp")
+        for path in sorted(folder.rglob(f"*.{suffix}"))
+    ]
+    style = FOLDERS[0] / ".clang-format"
+    command = ["clang-format", "--dry-run", "-Werror", f"--style=file:{style}", *files]
+    return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
