@@ -36,6 +36,7 @@ bool is_in(Warp& w, Space space, uint64_t address) {
   const bool is_local = address - kLocalWindow < kWindowBytes;
   if (space == Space::kShared) return is_shared;
   if (space == Space::kLocal) return is_local;
+  if (space == Space::kParam) return false;  // no generic address lies there
   const Allocation* one = w.block().grid().memory().find(address);
   const bool is_constant = one != nullptr && one->kind == Allocation::Kind::kConstant;
   return space == Space::kConst ? is_constant : !is_shared && !is_local && !is_constant;
@@ -59,8 +60,7 @@ void is_own_shared(Warp& w, const Instruction& i, Mask m) {
 void decode_isspacep(Decoder& d, Modifiers& mods) {
   bool reaches_cluster = false;
   const Space space = take_space(mods, &reaches_cluster);
-  if (space == Space::kNone || space == Space::kParam)
-    d.fail("this state space is not supported here");
+  if (space == Space::kNone) d.fail("a state space is needed");
   const bool is_own = space == Space::kShared && !reaches_cluster;
   const Row a = d.source(d.operand(1), ptx::type_named("u64"));
   Instruction& i = d.emit(is_own ? is_own_shared : isspacep, Category::kInteger);
