@@ -20,8 +20,10 @@ from refrnn_accel.softcuda.build import Recipe
 ROOT = Path(__file__).parents[2]
 EMULATOR = "qemu-aarch64-static"
 #: Pure Python, of this environment.
-BORROWED = ("_pytest", "hypothesis", "iniconfig", "mpmath", "packaging", "pluggy", "py", "pygments",
-            "pytest", "sortedcontainers")  # fmt: skip
+BORROWED = (
+    "_hypothesis_globals", "_pytest", "hypothesis", "iniconfig", "mpmath", "packaging", "pluggy",
+    "py", "pygments", "pytest", "sortedcontainers",
+)  # fmt: skip
 
 
 def system(folder: Path) -> Path:
@@ -79,7 +81,7 @@ def main() -> int:
         del os.environ["CXX"]
         python = emulated_python(folder, root, [package.parent, borrow(folder)])
         # What is about this machine's compilers or speed stays out.
-        left_out = "not build and not compiler and not bench and not sanitize"
+        left_out = "not build and not compiler and not bench and not sanitize and not damaged"
         arguments = sys.argv[1:] or ["tests/softcuda", "-k", left_out]
         command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         return subprocess.run(

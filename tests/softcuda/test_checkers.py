@@ -415,9 +415,7 @@ def test_threads_of_the_host_change_nothing(new_device: NewDevice, capfd: Errors
         counted = device.profile()[f"work{threads}"]
         counts.append([counted[k] for k in ("warp_instructions", "lane_instructions")])
         small = device.upload(np.zeros(100, np.uint32))
-        assert (
-            device.launch(module, f"work{threads}", small, grid=10, block=64) == ILLEGAL_ADDRESS
-        )
+        assert device.launch(module, f"work{threads}", small, grid=10, block=64) == ILLEGAL_ADDRESS
         err = capfd.readouterr().err
         reports.append(err[err.index("  at ") : err.index("allocation")])
     assert results[0] == results[1] == results[2]

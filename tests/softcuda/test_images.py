@@ -305,7 +305,9 @@ def test_the_line_of_what_is_inlined_is_the_users(
     assert lines[0] == "softcuda: out-of-bounds write in kernel k"
     assert lines[1] == f"  at {where} by thread (0,0,0) of block (0,0,0)"
     assert lines[2:-1] == ([f"  in {inlined}"] if inlined else [])
-    assert re.match("  write of 4 bytes at 0x[0-9a-f]+ in global memory lies 0 bytes after", lines[-1])
+    assert re.match(
+        "  write of 4 bytes at 0x[0-9a-f]+ in global memory lies 0 bytes after", lines[-1]
+    )
 
 
 # --- registers ---

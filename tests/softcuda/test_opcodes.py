@@ -68,4 +68,3 @@ def test_every_arithmetic_statement_has_a_vector() -> None:
     assert len(TABLE) > 1000
     assert len(arithmetic) > 400
     assert not sorted(arithmetic - covered())
-
