@@ -210,7 +210,7 @@ def test_the_line_is_the_users_and_the_header_is_named(
         one.pop()
     lines = capfd.readouterr().err.splitlines()
     assert lines[0] == "softcuda: missing lanes in kernel k"
-    assert "kernel.cu:2 by thread (0,0,0) of block (0,0,0)" in lines[1]
+    assert "kernel.cu:2 by thread (15,0,0) of block (0,0,0)" in lines[1]
     frames = lines[2].split(", inlined at ")
     assert frames[0].startswith("  in sm_30_intrinsics.hpp:")
     assert [frame.rsplit("/", 1)[-1] for frame in frames[-2:]] == ["kernel.cu:2", "kernel.cu:6"]

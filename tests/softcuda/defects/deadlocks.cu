@@ -98,29 +98,6 @@ extern "C" __global__ void lock_of_a_lane(int* data, int* zeros) {
   }
 }
 
-// deadlock <<<1, 32>>> under post-dominator
-// The same, given back behind the loop: where lanes wait for each other after a loop, as in
-// lockstep, the owner never comes to give it back.
-extern "C" __global__ void lock_in_lockstep(int* data, int* zeros) {
-  bool is_done = DEFECT;
-  if (DEFECT) {
-    while (atomicCAS(zeros, 0, 1) != 0) continue;  // HERE (in a header)
-    __threadfence();
-    data[0] += 1;
-    __threadfence();
-    atomicExch(zeros, 0);
-  }
-  while (!is_done) {
-    if (atomicCAS(zeros, 0, 1) == 0) {
-      __threadfence();
-      data[0] += 1;
-      __threadfence();
-      atomicExch(zeros, 0);
-      is_done = true;
-    }
-  }
-}
-
 // deadlock <<<1, 64>>>
 // A warp waits at a barrier for one that waits for a flag which comes after the barrier.
 extern "C" __global__ void flag_behind_a_barrier(int* data) {

@@ -13,7 +13,7 @@ constexpr int64_t kLongSpin = 50'000;  // instructions without a change in memor
 }  // namespace
 
 Warp::Warp(Block& block, int index, Mask lanes)
-    : block_(block), worker_(block.worker()), index_(index), live_(lanes) {
+    : block_(block), worker_(block.worker()), index_(index), born_(lanes), live_(lanes) {
   const Launch& launch = block.grid().launch();
   const Function& entry = *launch.entry;
   local_bytes_ = entry.local_bytes + (entry.makes_calls ? block.grid().limits().stack_bytes : 0);

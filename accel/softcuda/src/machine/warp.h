@@ -112,6 +112,8 @@ class Warp {
   uint32_t local_end() const { return frame_->local_base + frame_->function->variable_bytes; }
   Mask split_lanes() const { return splits_[static_cast<size_t>(current_)].lanes; }
   Mask live() const { return live_; }
+  // Lanes that have ended; not those that the block never had.
+  Mask ended() const { return born_ & ~live_; }
   Block& block() { return block_; }
   const Block& block() const { return block_; }
   Worker& worker() { return worker_; }
@@ -149,6 +151,7 @@ class Warp {
   void warp_sync(const Instruction& i, Mask lanes);
   void complete_warp_syncs();
   bool complete_warp_sync(size_t split);
+  [[noreturn]] void name_ended(Mask mask, int lane) const;
   void run_together(const std::vector<Mask>& groups, Mask lanes);
   void pass(Mask lanes);
   void stand_at(size_t split);
@@ -166,6 +169,7 @@ class Warp {
   Block& block_;
   Worker& worker_;
   int index_;
+  const Mask born_;
   Mask live_;
   std::vector<Split> splits_;
   int current_ = -1;

@@ -119,8 +119,9 @@ void Warp::release_barrier(int id, bool has_result, uint32_t result) {
 
 // --- operations of several lanes -----------------------------------------------------------------
 
-// Lanes that have come to an operation wait for the others that their masks name and that have not
-// ended, wherever these are on their way: in another split, in another call of the same function.
+// Lanes that have come to an operation wait for the others that their masks name, wherever these
+// are on their way: in another split, in another call of the same function. That they end instead
+// is an error; that the block never had them is not.
 void Warp::warp_sync(const Instruction& i, Mask lanes) {
   const uint32_t pc = running().pc;
   const Mask* members = in<Mask>(i.c2);
@@ -135,6 +136,10 @@ void Warp::warp_sync(const Instruction& i, Mask lanes) {
     throw Fault{Status::kLaunchFailed, "missing lanes", lowest_lane(unnamed & lanes),
                 "a lane executes a warp operation whose mask does not name it"};
   }
+  for (Mask left = is_checked && ended() != 0 ? lanes : 0; left != 0; left &= left - 1) {
+    const int lane = lowest_lane(left);
+    if ((members[lane] & ended()) != 0) name_ended(members[lane], lane);
+  }
   // All are here already, as they nearly always are; or nobody cares who is missing.
   if (!is_checked || ((different & lanes) == 0 && (first & live_ & ~lanes) == 0)) {
     i.run(*this, i, lanes);
@@ -144,6 +149,12 @@ void Warp::warp_sync(const Instruction& i, Mask lanes) {
   running().state = Split::State::kWarpSync;
   turn_ = 0;
   complete_warp_syncs();
+}
+
+void Warp::name_ended(Mask mask, int lane) const {
+  throw Fault{
+      Status::kLaunchFailed, "missing lanes", lane,
+      "the mask of a warp operation names lanes that have ended: " + lane_words(mask & ended())};
 }
 
 // Let all go on whose operation has all lanes that it waits for.
@@ -206,6 +217,10 @@ bool Warp::complete_warp_sync(size_t index) {
     Mask group = 0;
     for (int lane = 0; lane < kLanes; ++lane) {
       if (has_lane(present, lane) && members[lane] == mask) group |= Mask{1} << lane;
+    }
+    if ((mask & ended()) != 0) {
+      stand_at(index);
+      name_ended(mask, lowest_lane(left));
     }
     left &= ~group;
     if ((mask & live_ & ~group) != 0) continue;
