@@ -223,12 +223,10 @@ bool RaceDetector::stores_the_same(const Attempt& attempt, int lane, int other) 
     return false;
   }
   for (size_t k = 0; k < op.elements; ++k) {
-    const bool is_wide = op.part_bytes[k] == 8;
-    const Row row = op.parts[k];
-    const bool is_same =
-        is_wide ? attempt.warp.in<uint64_t>(row)[lane] == attempt.warp.in<uint64_t>(row)[other]
-                : attempt.warp.in<uint32_t>(row)[lane] == attempt.warp.in<uint32_t>(row)[other];
-    if (!is_same) return false;
+    const char* values = attempt.warp.in<char>(op.parts[k]);
+    const int bytes = op.part_bytes[k];
+    if (std::memcmp(values + lane * bytes, values + other * bytes, static_cast<size_t>(bytes)) != 0)
+      return false;
   }
   return true;
 }

@@ -18,6 +18,9 @@ template <class T>
 T combine(Atomic which, T old, T b, T c) {
   if constexpr (std::is_floating_point_v<T>) {
     return which == Atomic::kAdd ? old + b : old;
+  } else if constexpr (sizeof(T) == 16) {
+    if (which == Atomic::kExch) return b;
+    return old == b ? c : old;
   } else {
     using U = std::make_unsigned_t<T>;
     switch (which) {
@@ -79,12 +82,15 @@ Atomic atomic_named(Decoder& d, Modifiers& mods) {
   d.fail("an atomic operation is needed");
 }
 
+// Those that move bits, whatever these mean.
+bool is_plain(Atomic which) { return which == Atomic::kExch || which == Atomic::kCas; }
+
 Handler atomic_handler(const Type& type, Atomic which) {
   if (type.is_float() && which == Atomic::kAdd) {
     return for_float(type, [](auto zero) -> Handler { return atomic<decltype(zero)>; });
   }
-  const bool is_plain = which == Atomic::kExch || which == Atomic::kCas;
-  if (type.is_float() && !is_plain) return nullptr;
+  if (type.is_float() && !is_plain(which)) return nullptr;
+  if (type.bits == 128) return is_plain(which) ? atomic<UInt128> : nullptr;
   Type integer = type;
   if (type.is_float()) integer.kind = Type::Kind::kBits;
   // Two bytes only for cas, and unsigned only for inc and dec.
@@ -108,6 +114,7 @@ void decode_atomic(Decoder& d, Modifiers& mods) {
   take_order(mods, op);
   op.space = take_space(mods, &op.reaches_cluster);
   const Atomic which = atomic_named(d, mods);
+  if (!has_result && is_plain(which)) d.fail("red has no exch and no cas, expected atom");
   mods.take("noftz");
   take_hints(mods);
   const Type type = mods.take_type();

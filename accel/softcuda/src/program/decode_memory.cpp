@@ -115,7 +115,7 @@ Handler load_handler(const Type& type) {
     case 8:
       return load<uint64_t>;
     case 16:
-      return load<unsigned __int128>;
+      return load<UInt128>;
     default:
       return nullptr;
   }
@@ -132,11 +132,13 @@ Handler store_handler(const Type& type) {
     case 8:
       return store<uint64_t>;
     case 16:
-      return store<unsigned __int128>;
+      return store<UInt128>;
     default:
       return nullptr;
   }
 }
+
+uint8_t lane_bytes(const Type& type) { return type.bits == 128 ? 16 : type.bits == 64 ? 8 : 4; }
 
 // The rows of a vector's elements, or the one of a number.
 void decode_parts(Decoder& d, const Operand& data, const Type& type, MemoryOperand& op) {
@@ -144,12 +146,12 @@ void decode_parts(Decoder& d, const Operand& data, const Type& type, MemoryOpera
       data.kind == Operand::Kind::kVector ? data.parts : std::vector<Operand>{data};
   if (parts.size() != op.elements) d.fail("the vector has the wrong number of elements");
   for (size_t k = 0; k < parts.size(); ++k) {
-    op.part_bytes[k] = type.bits == 64 ? 8 : 4;
+    op.part_bytes[k] = lane_bytes(type);
     if (parts[k].kind == Operand::Kind::kSink && !op.is_store && parts.size() > 1) continue;
     if (parts[k].kind == Operand::Kind::kRegister) {
       const Type& held = d.register_type(parts[k]);
       op.is_store ? d.check_source(parts[k], type) : d.check_destination(parts[k], type);
-      op.part_bytes[k] = static_cast<uint8_t>(held.bits == 64 ? 8 : 4);
+      op.part_bytes[k] = lane_bytes(held);
       if ((held.bits == 128) != (type.bits == 128)) d.fail("128 bits need a register of 128 bits");
       op.parts[k] = d.source(parts[k], held);
     } else if (op.is_store) {

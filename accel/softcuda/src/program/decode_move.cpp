@@ -46,48 +46,69 @@ void unpack(Warp& w, const Instruction& i, Mask m) {
   if (i.e != kNoRow) each_lane<N>(w, i.e, m, [&](int l) { return high[l]; });
 }
 
+struct Packing {
+  int whole, part;  // bits
+  Handler pack, unpack;
+};
+
+constexpr Packing kPackings[] = {
+    {128, 64, pack<UInt128, uint64_t, 2>, unpack<UInt128, uint64_t>},
+    {128, 32, pack<UInt128, uint32_t, 4>, unpack<UInt128, uint32_t>},
+    {64, 32, pack<uint64_t, uint32_t, 2>, unpack<uint64_t, uint32_t>},
+    {64, 16, pack<uint64_t, uint16_t, 4>, unpack<uint64_t, uint16_t>},
+    {32, 16, pack<uint32_t, uint16_t, 2>, unpack<uint32_t, uint16_t>},
+    {32, 8, pack<uint32_t, uint8_t, 4>, unpack<uint32_t, uint8_t>},
+    {16, 8, pack<uint16_t, uint8_t, 2>, unpack<uint16_t, uint8_t>},
+};
+
+const Packing& packing(const Decoder& d, const Type& type, const std::vector<Operand>& parts) {
+  for (const Packing& one : kPackings) {
+    if (type.bits == one.whole && one.whole == one.part * static_cast<int>(parts.size()))
+      return one;
+  }
+  d.fail("this number of parts is not supported");
+}
+
+// Registers of parts are as wide as these; bytes have no registers of their own in most of PTX.
+void check_width(const Decoder& d, const Operand& part, int bits) {
+  if (part.kind != Operand::Kind::kRegister || bits == 8) return;
+  const Type& held = d.register_type(part);
+  if (held.bits * held.elements != bits)
+    d.fail("a part needs a register of " + std::to_string(bits) + " bits");
+}
+
 Type bits_type(int bits) { return ptx::type_named("b" + std::to_string(bits)); }
 
 void decode_pack(Decoder& d, const Type& type) {
   const std::vector<Operand>& parts = d.operand(1).parts;
-  const Type part = bits_type(type.bits / static_cast<int>(parts.size()));
-  Handler run = nullptr;
-  if (type.bits == 64 && parts.size() == 2) run = pack<uint64_t, uint32_t, 2>;
-  if (type.bits == 64 && parts.size() == 4) run = pack<uint64_t, uint16_t, 4>;
-  if (type.bits == 32 && parts.size() == 2) run = pack<uint32_t, uint16_t, 2>;
-  if (type.bits == 32 && parts.size() == 4) run = pack<uint32_t, uint8_t, 4>;
-  if (type.bits == 16 && parts.size() == 2) run = pack<uint16_t, uint8_t, 2>;
-  if (run == nullptr) d.fail("this packing is not supported");
+  const Packing& how = packing(d, type, parts);
   Row rows[4] = {kNoRow, kNoRow, kNoRow, kNoRow};
-  for (size_t k = 0; k < parts.size(); ++k) rows[k] = d.source(parts[k], part);
-  Instruction& i = d.emit(run, Category::kMove);
+  for (size_t k = 0; k < parts.size(); ++k) {
+    check_width(d, parts[k], how.part);
+    rows[k] = d.source(parts[k], bits_type(how.part));
+  }
+  Instruction& i = d.emit(how.pack, Category::kMove);
   i.a = rows[0], i.b = rows[1], i.c = rows[2], i.c2 = rows[3],
   i.d = d.destination(d.operand(0), type);
 }
 
 void decode_unpack(Decoder& d, const Type& type) {
   const std::vector<Operand>& parts = d.operand(0).parts;
-  const int bits = type.bits / static_cast<int>(parts.size());
-  Handler run = nullptr;
-  if (type.bits == 64 && bits == 32) run = unpack<uint64_t, uint32_t>;
-  if (type.bits == 64 && bits == 16) run = unpack<uint64_t, uint16_t>;
-  if (type.bits == 32 && bits == 16) run = unpack<uint32_t, uint16_t>;
-  if (type.bits == 32 && bits == 8) run = unpack<uint32_t, uint8_t>;
-  if (type.bits == 16 && bits == 8) run = unpack<uint16_t, uint8_t>;
-  if (run == nullptr) d.fail("this unpacking is not supported");
+  const Packing& how = packing(d, type, parts);
   const Row source = d.source(d.operand(1), type);
   const bool is_last_read = parts.size() == 2;
   const auto result = [&](const Operand& part) {
     if (part.kind == Operand::Kind::kSink) return kNoRow;
-    const Row row = d.destination(part, bits_type(bits));
+    check_width(d, part, how.part);
+    const Row row = d.destination(part, bits_type(how.part));
     if (row == source && !is_last_read) d.fail("a part cannot be the register that is read");
     return row;
   };
   for (size_t k = 0; k < parts.size(); k += 2) {
-    Instruction& i = d.emit(run, Category::kMove);
-    i.a = source, i.immediate = static_cast<int64_t>(k) * bits, i.is_auxiliary = k != 0;
+    Instruction& i = d.emit(how.unpack, Category::kMove);
+    i.a = source, i.immediate = static_cast<int64_t>(k) * how.part, i.is_auxiliary = k != 0;
     i.d = result(parts[k]), i.e = result(parts[k + 1]);
-    if (i.d == kNoRow && i.e == kNoRow) i.d = d.temporary(4);
+    if (i.d == kNoRow && i.e == kNoRow) i.d = d.temporary(how.part == 64 ? 8 : 4);
   }
 }
 
@@ -110,10 +131,9 @@ void decode_mov(Decoder& d, Modifiers& mods) {
     if (i.d == kNoRow) i.d = d.temporary(0);
     return;
   }
-  if (type.bits == 128) d.fail(".b128 is not supported here");
   if (from.kind == Operand::Kind::kVector) return decode_pack(d, type);
   if (d.operand(0).kind == Operand::Kind::kVector) return decode_unpack(d, type);
-  if (from.kind == Operand::Kind::kSpecial) {
+  if (from.kind == Operand::Kind::kSpecial && type.bits != 128) {
     const bool is_timer = from.name.rfind("%globaltimer", 0) == 0;
     if (is_timer || from.name.rfind("%clock", 0) == 0) {
       const bool is_high = from.name == "%clock_hi" || from.name == "%globaltimer_hi";
@@ -125,8 +145,10 @@ void decode_mov(Decoder& d, Modifiers& mods) {
     }
   }
   const Row a = d.source(from, type);
-  Instruction& i =
-      d.emit(type.bits == 64 ? unary<Copy, uint64_t> : unary<Copy, uint32_t>, Category::kMove);
+  const Handler run = type.bits == 128  ? unary<Copy, UInt128>
+                      : type.bits == 64 ? unary<Copy, uint64_t>
+                                        : unary<Copy, uint32_t>;
+  Instruction& i = d.emit(run, Category::kMove);
   i.a = a, i.d = d.destination(d.operand(0), type), i.moves = Moves::kAll;
 }
 

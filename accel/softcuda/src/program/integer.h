@@ -7,7 +7,6 @@
 namespace softcuda {
 
 __extension__ typedef __int128 Int128;
-__extension__ typedef unsigned __int128 UInt128;
 
 template <class T>
 using Unsigned = std::make_unsigned_t<T>;

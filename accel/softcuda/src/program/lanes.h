@@ -14,9 +14,12 @@
 
 namespace softcuda {
 
-// What a lane of a register holds: 4 bytes, or 8 for the 64-bit types.
+__extension__ typedef unsigned __int128 UInt128;
+
+// What a lane of a register holds: 4 bytes, 8 for the 64-bit types, 16 for .b128.
 template <class T>
-using Lane = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
+using Lane = std::conditional_t<sizeof(T) == 16, UInt128,
+                                std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>>;
 
 template <class T>
 inline T from_lane(Lane<T> lane) {
@@ -35,6 +38,8 @@ inline Lane<T> to_lane(T value) {
     Lane<T> lane;
     __builtin_memcpy(&lane, &value, sizeof value);
     return lane;
+  } else if constexpr (sizeof(T) == 16) {
+    return value;
   } else {
     return static_cast<Lane<T>>(static_cast<std::make_unsigned_t<T>>(value));
   }

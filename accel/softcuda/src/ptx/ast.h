@@ -47,8 +47,6 @@ struct Initializer {
   int bytes = 0;
   uint64_t value = 0;
   std::string symbol;  // if not empty: its address plus value
-  bool generic = false;
-  int shift = 0;  // of mask(): which byte of the address, in bits
 };
 
 struct Variable {
@@ -77,7 +75,6 @@ struct Operand {
   Kind kind = Kind::kSink;
   int index = -1;
   bool negated = false;
-  int element = -1;  // of a vector register: .x .y .z .w
   uint64_t value = 0;
   std::string name;
   std::vector<Operand> parts;
