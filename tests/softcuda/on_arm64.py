@@ -59,9 +59,12 @@ def emulated_python(folder: Path, root: Path, path: list[Path]) -> Path:
     )
     wanted = os.pathsep.join(map(str, [folder / "site", *path]))
     interpreter = next((root / "usr/bin").glob("python3.??"))
-    python.write_text(
-        f'#!/bin/sh\nPYTHONPATH={wanted} exec {EMULATOR} -L {root} {interpreter} "$@"\n'
+    # Where an installation would have made links.
+    algebra = ":".join(
+        str(root / "usr/lib/aarch64-linux-gnu" / name) for name in ("blas", "lapack")
     )
+    run = f"{EMULATOR} -L {root} -E LD_LIBRARY_PATH={algebra} {interpreter}"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={wanted} exec {run} "$@"\n')
     python.chmod(0o755)
     return python
 
