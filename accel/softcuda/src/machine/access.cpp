@@ -284,6 +284,7 @@ Block* block_of_shared(Block& own, uint64_t offset) {
 }
 
 void locate(Warp& w, const Instruction& i, const MemoryOperand& op, Mask m, Access& access) {
+  w.worker().note_access();
   find_addresses(w, i, op, access.address);
   access.shape = shape_of(access.address, m, op.bytes());
   if (!locate_together(w, op, m, access)) locate_each(w, op, m, access);

@@ -125,7 +125,10 @@ void Block::arrive(Warp& warp, const BarrierOperand& operand, int id, uint64_t e
   if (operand.kind != BarrierOperand::Kind::kArrive) barrier.kind = operand.kind;
   barrier.arrived[w] |= lanes;
   barrier.predicates[w] |= predicates;
-  if (warp.order() != nullptr) warp.order()->give(lanes, barrier.past);
+  if (warp.order() != nullptr) {
+    warp.order()->give_fenced(lanes, barrier.fenced);
+    warp.order()->give(lanes, barrier.past);
+  }
   if (is_complete(barrier)) complete(id);
 }
 
@@ -160,7 +163,13 @@ void Block::complete(int id) {
   if (!barrier.past.is_empty()) {
     if (barrier.expected == 0) barrier.past.add(ended_);
     const Ref<Knowledge> past = barrier.past.take(threads());
-    for (const auto& warp : warps_) warp->order()->take(warp->lanes_at_barrier(id), past);
+    const Ref<Knowledge> fenced =
+        barrier.fenced.is_empty() ? Ref<Knowledge>() : barrier.fenced.take(threads());
+    for (const auto& warp : warps_) {
+      const Mask lanes = warp->lanes_at_barrier(id);
+      warp->order()->take(lanes, past);
+      if (fenced) warp->order()->take_fenced(lanes, fenced);
+    }
   }
   for (size_t w = 0; w < warps_.size(); ++w) {
     if (arrived[w] != 0) warps_[w]->release_barrier(id, has_result, result);
@@ -170,7 +179,7 @@ void Block::complete(int id) {
 void Block::check_barriers() {
   for (size_t id = 0; id < barriers_.size(); ++id) {
     const Barrier& barrier = barriers_[id];
-    if (!barrier.is_in_use || barrier.expected != 0 || !is_complete(barrier)) continue;
+    if (!barrier.is_in_use || !is_complete(barrier)) continue;
     const bool is_awaited = std::any_of(warps_.begin(), warps_.end(), [id](const auto& warp) {
       return warp->lanes_at_barrier(static_cast<int>(id)) != 0;
     });

@@ -60,7 +60,7 @@ class Block {
     uint64_t expected = 0;         // threads; 0: all of the block
     BarrierOperand::Kind kind = BarrierOperand::Kind::kSync;
     bool is_in_use = false;
-    Gathering past;
+    Gathering past, fenced;
   };
   void complete(int id);
   bool is_complete(const Barrier& barrier) const;

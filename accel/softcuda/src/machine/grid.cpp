@@ -60,7 +60,21 @@ Grid::~Grid() = default;
 int Grid::host_threads() const {
   const bool is_independent = !launch_.entry->communicates && !limits_.checks.race &&
                               limits_.schedule != Schedule::kAdversarial;
-  return is_independent ? static_cast<int>(std::min(static_cast<uint64_t>(limits_.threads), clusters_)) : 1;
+  return is_independent
+             ? static_cast<int>(std::min(static_cast<uint64_t>(limits_.threads), clusters_))
+             : 1;
+}
+
+// No exception leaves a worker: its thread would take the process along.
+void Grid::run(Worker& worker) {
+  try {
+    worker.run();
+  } catch (const std::exception&) {
+    Report report;
+    report.status = Status::kOutOfMemory, report.kind = "out of host memory";
+    report.kernel = launch_.entry->name;
+    fail(0, report);
+  }
 }
 
 Report Grid::run() {
@@ -73,18 +87,9 @@ Report Grid::run() {
   std::vector<std::thread> threads;
   for (int k = 1; k < host_threads(); ++k) {
     others.push_back(std::make_unique<Worker>(*this, false));
-    threads.emplace_back([this, &worker = *others.back()] {
-      try {
-        worker.run();
-      } catch (const std::bad_alloc&) {
-        Report report;
-        report.status = Status::kOutOfMemory, report.kind = "out of host memory";
-        report.kernel = launch_.entry->name;
-        fail(0, report);
-      }
-    });
+    threads.emplace_back([this, &worker = *others.back()] { run(worker); });
   }
-  first.run();
+  run(first);
   for (std::thread& thread : threads) thread.join();
   for (const auto& worker : others) worker->report_counts();
   return report_;
@@ -188,12 +193,16 @@ void Worker::run() {
     }
     Resident one = std::move(running_.front());
     running_.pop_front();
-    const uint64_t changes = changes_, executed = executed_;
+    const uint64_t changes = changes_, executed = executed_, accesses = accesses_;
     if (!run_one(one)) return;
     const bool is_done = one.cluster->is_done();
     if (is_done && suspicion_.status != Status::kSuccess && !is_more() && running_.empty())
       return grid_.fail(one.number, suspicion_);
-    idle = changes_ != changes || is_done ? 0 : idle + (executed_ - executed);
+    // Who does not even look at memory is more likely to compute than to wait.
+    constexpr uint64_t kComputing = 16;
+    const uint64_t waited =
+        accesses_ != accesses ? executed_ - executed : (executed_ - executed) / kComputing;
+    idle = changes_ != changes || is_done ? 0 : idle + waited;
     if (!is_done) running_.push_back(std::move(one));
     const bool all_are_here = !is_more() || running_.size() == resident_;
     if (idle > grid_.limits().patience && all_are_here && !running_.empty() &&
@@ -202,7 +211,9 @@ void Worker::run() {
       for (Resident& each : running_) waiting.push_back(&each);
       const Fault fault = deadlock(waiting, "no thread on the device has changed memory for " +
                                                 std::to_string(idle) + " instructions");
-      return grid_.fail(running_.front().number, report(fault, *running_.front().cluster));
+      const Report found = report(fault, *running_.front().cluster);
+      const bool has_cause = suspicion_.status != Status::kSuccess;
+      return grid_.fail(running_.front().number, has_cause ? suspicion_ : found);
     }
   }
 }

@@ -14,6 +14,7 @@
 namespace softcuda {
 
 class RaceDetector;
+class Worker;
 
 class Grid {
  public:
@@ -35,6 +36,7 @@ class Grid {
 
  private:
   int host_threads() const;
+  void run(Worker& worker);
 
   const Launch& launch_;
   DeviceMemory& memory_;
@@ -64,6 +66,7 @@ class Worker {
   // Memory has changed, or time was read: whoever waits may go on.
   void note_progress() { ++changes_; }
   uint64_t changes() const { return changes_; }
+  void note_access() { ++accesses_; }
   bool watches_memory() const { return watches_memory_; }
   void note_executed(int64_t instructions) { executed_ += static_cast<uint64_t>(instructions); }
   // A fault that is reported at the end of the launch, unless a race is found that explains it.
@@ -82,6 +85,7 @@ class Worker {
   bool is_alone_;
   bool watches_memory_;
   uint64_t changes_ = 0;
+  uint64_t accesses_ = 0;  // instructions that looked at memory
   uint64_t executed_ = 0;  // instructions of warps
   uint64_t random_state_;
   uint64_t resident_;

@@ -96,6 +96,26 @@ void WarpOrder::meet(Mask lanes, uint32_t threads) {
   take(lanes, all.take(threads));
 }
 
+void WarpOrder::give_fenced(Mask lanes, Gathering& to) const {
+  for (int lane = 0; lane < kLanes; ++lane) {
+    if (has_lane(lanes, lane) && lanes_[lane].released.scope == Scope::kDevice)
+      to.add(lanes_[lane].released.known);
+  }
+}
+
+void WarpOrder::take_fenced(Mask lanes, const Ref<Knowledge>& fenced) {
+  for (int lane = 0; lane < kLanes; ++lane) {
+    if (has_lane(lanes, lane)) lanes_[lane].released = {fenced, block_, Scope::kDevice};
+  }
+}
+
+Published WarpOrder::release(int lane, Scope scope, uint32_t threads) const {
+  Gathering all;
+  all.add(lanes_[lane].known);
+  all.add(moment(lane));
+  return {all.take(threads), block_, scope};
+}
+
 void WarpOrder::fence(Mask lanes, Scope scope, uint32_t threads) {
   for (int lane = 0; lane < kLanes; ++lane) {
     if (!has_lane(lanes, lane)) continue;
@@ -103,7 +123,7 @@ void WarpOrder::fence(Mask lanes, Scope scope, uint32_t threads) {
     for (Published& p : one.received) p.scope = std::min(p.scope, scope);
     acquire(lane, one.received, threads);
     one.received.clear();
-    one.released = {one.known, moment(lane), scope};
+    one.released = release(lane, scope, threads);
   }
   tick();
 }
@@ -115,12 +135,24 @@ void WarpOrder::acquire(int lane, const std::vector<Published>& published, uint3
   for (const Published& p : published) {
     // What was made known to a block only is nothing to others. (A cluster is told apart when the
     // address is read.)
-    if (p.scope == Scope::kWeak || (p.scope == Scope::kBlock && p.moment.block != block_)) continue;
+    if (p.scope == Scope::kWeak || (p.scope == Scope::kBlock && p.block != block_)) continue;
     all.add(p.known);
-    all.add(p.moment);
     has_news = true;
   }
   if (has_news) lanes_[lane].known = all.take(threads);
+}
+
+void join(std::vector<Published>& list, const Published& one, uint32_t threads) {
+  for (Published& other : list) {
+    if (other.block != one.block || other.scope != one.scope) continue;
+    if (other.known == one.known) return;
+    Gathering both;
+    both.add(other.known);
+    both.add(one.known);
+    other.known = both.take(threads);
+    return;
+  }
+  list.push_back(one);
 }
 
 }  // namespace softcuda

@@ -54,12 +54,15 @@ class Gathering {
   Ref<Knowledge> last_;  // most threads that meet share what they know
 };
 
-// What a thread has made known: at a fence, or at an address by a release.
+// What threads of one block have made known: at a fence, or at an address by releases.
 struct Published {
   Ref<Knowledge> known;
-  Moment moment;
+  uint32_t block = 0;
   Scope scope = Scope::kWeak;
 };
+
+// Add something to a list of what was published, which has one of each block and scope.
+void join(std::vector<Published>& list, const Published& one, uint32_t threads);
 
 // The order of one warp's lanes among all threads.
 class WarpOrder {
@@ -90,6 +93,13 @@ class WarpOrder {
   // Add all that the lanes know, and what they did, and move on.
   void give(Mask lanes, Gathering& to);
   void take(Mask lanes, const Ref<Knowledge>& known);
+  // What the lanes have fenced for the whole device. If a thread publishes after a barrier what all
+  // have fenced before it, that is made known too: these fences stand in one order with the one of
+  // whoever reads it.
+  void give_fenced(Mask lanes, Gathering& to) const;
+  void take_fenced(Mask lanes, const Ref<Knowledge>& fenced);
+  // A lane publishes all that it knows, and what it did.
+  Published release(int lane, Scope scope, uint32_t threads) const;
   // bar.warp.sync: what one knows, all know.
   void meet(Mask lanes, uint32_t threads);
   void fence(Mask lanes, Scope scope, uint32_t threads);

@@ -8,7 +8,6 @@ namespace {
 using ptx::Space;
 
 constexpr uint64_t kOffsetMask = (uint64_t{1} << kRankShift) - 1;
-constexpr size_t kMostPublished = 64;
 
 // A read that every lane of a warp knows of: later writes that know this warp know it too.
 bool is_known(WarpOrder& order, Mask lanes, const RaceRead& read) {
@@ -166,40 +165,41 @@ void RaceDetector::check_read(const Attempt& attempt, const RaceRead& read) {
   }
 }
 
+// A strong read of what others have published: known at once, or after the next fence.
+void RaceDetector::hear(const Attempt& attempt, int lane, uint64_t key) {
+  const auto found = published_.find(key);
+  if (found == published_.end()) return;
+  WarpOrder& order = *attempt.warp.order();
+  const Order kind = attempt.op.order;
+  const uint32_t threads = attempt.warp.block().threads();
+  std::vector<Published> heard;
+  for (const Published& p : found->second) {
+    if (!reach_each_other(attempt.op.scope, p.scope, p.block, attempt.warp)) continue;
+    // Both reach each other; what the fence after this read may narrow is its own scope.
+    heard.push_back({p.known, p.block, Scope::kDevice});
+  }
+  if (kind == Order::kAcquire || kind == Order::kAcquireRelease) {
+    order.acquire(lane, heard, threads);
+  } else {
+    for (const Published& p : heard) join(order.lane(lane).received, p, threads);
+  }
+}
+
 // What strong accesses carry from thread to thread.
 void RaceDetector::synchronise(const Attempt& attempt, uint64_t key) {
   WarpOrder& order = *attempt.warp.order();
   const MemoryOperand& op = attempt.op;
   const uint32_t threads = attempt.warp.block().threads();
-  const bool acquires = op.order == Order::kAcquire || op.order == Order::kAcquireRelease;
   const bool releases = op.order == Order::kRelease || op.order == Order::kAcquireRelease;
   for (Mask left = attempt.lanes; left != 0; left &= left - 1) {
     const int l = lowest_lane(left);
     WarpOrder::Lane& lane = order.lane(l);
-    if (!op.is_store || op.is_atomic) {
-      const auto found = published_.find(key);
-      if (found != published_.end()) {
-        std::vector<Published> heard;
-        for (const Published& p : found->second) {
-          if (!reach_each_other(op.scope, p.scope, p.moment.block, attempt.warp)) continue;
-          heard.push_back(p);
-          // Both reach each other; what the fence after this read may narrow is its own scope.
-          heard.back().scope = Scope::kDevice;
-        }
-        if (acquires)
-          order.acquire(l, heard, threads);
-        else
-          lane.received.insert(lane.received.end(), heard.begin(), heard.end());
-      }
-    }
+    if (!op.is_store || op.is_atomic) hear(attempt, l, key);
     if (!op.is_store) continue;
-    Published now = lane.released;
-    if (releases) now = {lane.known, order.moment(l), op.scope};
+    const Published now = releases ? order.release(l, op.scope, threads) : lane.released;
     std::vector<Published>& at = published_[key];
     if (!op.is_atomic) at.clear();
-    if (now.scope == Scope::kWeak) continue;
-    if (at.size() >= kMostPublished) at.erase(at.begin());
-    at.push_back(now);
+    if (now.scope != Scope::kWeak) join(at, now, threads);
   }
   if (releases && op.is_store) order.tick();
 }

@@ -44,6 +44,7 @@ class RaceDetector {
   void check_write(const Attempt& attempt, const RaceWrite& write);
   void check_read(const Attempt& attempt, const RaceRead& read);
   void synchronise(const Attempt& attempt, uint64_t key);
+  void hear(const Attempt& attempt, int lane, uint64_t key);
   bool reach_each_other(Scope one, Scope other, uint32_t block, const Warp& warp) const;
   bool stores_the_same(const Attempt& attempt, int lane, int other) const;
   [[noreturn]] void report(const Attempt& attempt, int lane, const char* what,

@@ -54,13 +54,18 @@ void note_unwritten(Warp& w, const MemoryOperand& op, int lane, const uint8_t* f
 }
 
 // A lane writes: what it writes may be unwritten itself. Memory of one block only holds that as
-// well as a register does; in global memory others will use it.
+// well as a register does; in global memory others will use it, unless it is part of a vector: the
+// padding of a structure is copied so.
 void write_flags(Warp& w, const MemoryOperand& op, int lane, uint8_t* flags, bool is_global) {
   std::memset(flags, 1, op.bytes());
   if (op.is_atomic || !w.frame().has_unwritten) return;
+  bool is_any_written = false;
+  for (size_t k = 0; k < op.elements; ++k) {
+    is_any_written |= has_lane(w.written(op.parts[k]), lane);
+  }
   for (size_t k = 0; k < op.elements; ++k) {
     if (has_lane(w.written(op.parts[k]), lane)) continue;
-    if (is_global)
+    if (is_global && !is_any_written)
       w.use_unwritten(Mask{1} << lane);
     else
       std::memset(flags + k * op.element_bytes, 0, op.element_bytes);

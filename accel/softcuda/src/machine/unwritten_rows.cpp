@@ -42,7 +42,8 @@ void Warp::check_rows(const Instruction& i, Mask all, Mask lanes) {
       written = (written & ~lanes) | (lanes & result);
       return;
     }
-    const bool is_moved = i.moves != Moves::kNothing && (&row == &i.a || &row == &i.b);
+    const bool is_moved = i.moves != Moves::kNothing &&
+                          (&row == &i.a || (&row == &i.b && i.moves == Moves::kSelected));
     const bool is_own = &row == &i.a || &row == &i.b || &row == &i.c || &row == &i.c2;
     const Mask missing = (&row == &i.guard ? all : lanes) & ~written;
     if (missing == 0 || is_moved || (is_store && !is_own && &row != &i.guard)) return;

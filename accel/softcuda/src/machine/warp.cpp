@@ -7,7 +7,8 @@
 namespace softcuda {
 namespace {
 
-constexpr int64_t kTurn = 20'000;  // instructions of one split while others of its warp wait
+constexpr int64_t kTurn = 20'000;      // instructions of one split while others of its warp wait
+constexpr int64_t kLongSpin = 50'000;  // instructions without a change in memory
 
 }  // namespace
 
@@ -118,8 +119,19 @@ std::string Warp::places() const {
 }
 
 bool Warp::is_ready() const {
-  return std::any_of(splits_.begin(), splits_.end(),
-                     [](const Split& s) { return s.state == Split::State::kReady; });
+  return has_parked() || std::any_of(splits_.begin(), splits_.end(), [](const Split& s) {
+           return s.state == Split::State::kReady;
+         });
+}
+
+// Whether lanes stand where ways meet and wait for others.
+bool Warp::has_parked() const {
+  for (const Split& waiting : splits_) {
+    for (const Join* join = waiting.join.get(); join != nullptr; join = join->outer.get()) {
+      if (join->arrived != 0) return true;
+    }
+  }
+  return false;
 }
 
 Mask Warp::lanes_at_barrier(int id) const {
@@ -182,6 +194,14 @@ bool Warp::release_parked() {
   return false;
 }
 
+// Make a split the one that runs.
+void Warp::stand_at(size_t split) {
+  current_ = static_cast<int>(split);
+  frame_ = splits_[split].frame.get();
+  rows_ = frame_->rows;
+  constants_ = frame_->function->constants.data();
+}
+
 void Warp::merge_equal() {
   for (size_t a = 0; a < splits_.size(); ++a) {
     for (size_t b = splits_.size() - 1; b > a; --b) {
@@ -199,9 +219,7 @@ void Warp::run(int64_t& budget) {
   const Schedule schedule = block_.grid().limits().schedule;
   while (budget > 0 && live_ != 0 && choose()) {
     Split* split = &running();
-    frame_ = split->frame.get();
-    rows_ = frame_->rows;
-    constants_ = frame_->function->constants.data();
+    stand_at(static_cast<size_t>(current_));
     last_ = static_cast<size_t>(current_);
     const bool is_alone = splits_.size() == 1;
     turn_ = is_alone ? budget : std::min(budget, kTurn);
@@ -211,6 +229,11 @@ void Warp::run(int64_t& budget) {
     const int64_t executed = run_split(*split);
     budget -= executed;
     worker_.note_executed(executed);
+    // Lanes that have changed nothing for long may spin for what others would do that stand where
+    // ways meet: these need not wait for them there.
+    idle_ = worker_.changes() == changes_seen_ ? idle_ + executed : 0;
+    changes_seen_ = worker_.changes();
+    if (idle_ > kLongSpin && release_parked()) idle_ = 0;
   }
 }
 

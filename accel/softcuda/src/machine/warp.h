@@ -42,7 +42,7 @@ struct Join : Counted {
 
 // Lanes of a warp that execute together.
 struct Split {
-  enum class State { kReady, kBarrier, kWarpSync, kWarpPassed };
+  enum class State { kReady, kBarrier, kWarpSync };
   Mask lanes = 0;
   uint32_t pc = 0;
   Ref<Frame> frame;
@@ -147,8 +147,11 @@ class Warp {
   void barrier(const Instruction& i, Mask lanes);
   void cluster_barrier(const BarrierOperand& operand, Mask lanes);
   void warp_sync(const Instruction& i, Mask lanes);
-  Mask missing_members(const uint32_t* members, Mask who, Mask present) const;
-  void run_by_mask(const Instruction& i, const uint32_t* members, Mask lanes);
+  void complete_warp_syncs();
+  bool complete_warp_sync(size_t split);
+  void run_together(const std::vector<Mask>& groups, Mask lanes);
+  void pass(Mask lanes);
+  void stand_at(size_t split);
   void add_join(Split& split, uint32_t pc);
   void divide(Mask lanes, uint32_t pc, uint32_t join_pc);
   void advance(size_t split, uint32_t pc);
@@ -157,6 +160,7 @@ class Warp {
   Ref<Frame> new_frame(const Function& function, Ref<Frame> parent);
   void merge_equal();
   bool release_parked();
+  bool has_parked() const;
   Split& running() { return splits_[static_cast<size_t>(current_)]; }
 
   Block& block_;
@@ -172,7 +176,9 @@ class Warp {
   std::vector<uint8_t> local_written_;
   uint32_t local_bytes_ = 0;
   int64_t turn_ = 0;
-  size_t last_ = 0;           // the split that ran before
+  size_t last_ = 0;  // the split that ran before
+  uint64_t changes_seen_ = 0;
+  int64_t idle_ = 0;          // instructions since memory has changed
   Mask cluster_arrived_ = 0;  // lanes that have not waited since
   std::unique_ptr<WarpOrder> order_;
 };

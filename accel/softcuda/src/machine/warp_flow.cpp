@@ -29,7 +29,6 @@ void Warp::flow(const Instruction& i, Mask lanes) {
     case Flow::kWarpSync:
       return warp_sync(i, lanes);
     case Flow::kPause:
-      worker_.note_progress();
       turn_ = 0;
       return advance(static_cast<size_t>(current_), running().pc + 1);
     case Flow::kTrap:
@@ -173,6 +172,7 @@ void Warp::exit(Mask lanes) {
   }
   for (Join* j = join.get(); j != nullptr; j = j->outer.get()) j->expected &= ~lanes;
   finish(join);
+  complete_warp_syncs();
   block_.note_exit(*this, lanes);
   worker_.note_progress();
 }

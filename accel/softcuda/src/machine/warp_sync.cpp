@@ -1,4 +1,5 @@
 // Where the lanes of a warp wait for each other: barriers, and operations of several lanes.
+#include "../program/rows.h"
 #include "machine.h"
 
 namespace softcuda {
@@ -116,74 +117,152 @@ void Warp::release_barrier(int id, bool has_result, uint32_t result) {
   }
 }
 
-// Lanes that the masks of `who` name and that are not present. Throws Fault for a mask that cannot
-// be: one that does not name its own lane, or that names one that has ended.
-Mask Warp::missing_members(const uint32_t* members, Mask who, Mask present) const {
-  Mask missing = 0;
-  for (Mask left = who; left != 0; left &= left - 1) {
-    const int lane = lowest_lane(left);
-    if (!has_lane(members[lane], lane)) {
-      throw Fault{Status::kLaunchFailed, "missing lanes", lane,
-                  "a lane executes a warp operation whose mask does not name it"};
-    }
-    if ((members[lane] & ~live_) != 0) {
-      throw Fault{Status::kLaunchFailed, "missing lanes", lane,
-                  "the mask of a warp operation names a lane that has exited"};
-    }
-    missing |= members[lane] & ~present;
-  }
-  return missing;
-}
+// --- operations of several lanes -----------------------------------------------------------------
 
-// Execute a warp operation once for the lanes of each mask.
-void Warp::run_by_mask(const Instruction& i, const uint32_t* members, Mask lanes) {
-  for (Mask left = lanes; left != 0;) {
-    const uint32_t mask = members[lowest_lane(left)];
-    Mask same = 0;
-    for (int lane = 0; lane < kLanes; ++lane) {
-      if (has_lane(left, lane) && members[lane] == mask) same |= Mask{1} << lane;
-    }
-    i.run(*this, i, same);
-    left &= ~same;
-  }
-}
-
+// Lanes that have come to an operation wait for the others that their masks name and that have not
+// ended, wherever these are on their way: in another split, in another call of the same function.
 void Warp::warp_sync(const Instruction& i, Mask lanes) {
   const uint32_t pc = running().pc;
-  if (!block_.grid().limits().checks.lanes) {
+  const Mask* members = in<Mask>(i.c2);
+  const Mask first = members[lowest_lane(lanes)];
+  Mask different = 0, unnamed = 0;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    different |= static_cast<Mask>(members[lane] != first) << lane;
+    unnamed |= static_cast<Mask>(!has_lane(members[lane], lane)) << lane;
+  }
+  const bool is_checked = block_.grid().limits().checks.lanes;
+  if (is_checked && (unnamed & lanes) != 0) {
+    throw Fault{Status::kLaunchFailed, "missing lanes", lowest_lane(unnamed & lanes),
+                "a lane executes a warp operation whose mask does not name it"};
+  }
+  // All are here already, as they nearly always are; or nobody cares who is missing.
+  if (!is_checked || ((different & lanes) == 0 && (first & live_ & ~lanes) == 0)) {
     i.run(*this, i, lanes);
     return advance(static_cast<size_t>(current_), pc + 1);
   }
-  const uint32_t* members = in<uint32_t>(i.c2);
-  auto is_here = [&](const Split& s) {
-    return s.state == Split::State::kWarpSync && s.pc == pc && s.frame == running().frame;
-  };
-  Mask present = lanes;
-  for (const Split& s : splits_) {
-    if (is_here(s)) present |= guarded(rows_, i, s.lanes);
+  if (lanes != running().lanes) divide(running().lanes & ~lanes, pc + 1, kNoJoin);
+  running().state = Split::State::kWarpSync;
+  turn_ = 0;
+  complete_warp_syncs();
+}
+
+// Let all go on whose operation has all lanes that it waits for.
+void Warp::complete_warp_syncs() {
+  for (size_t k = 0; k < splits_.size();) {
+    const bool can_go_on = splits_[k].state == Split::State::kWarpSync && complete_warp_sync(k);
+    k = can_go_on ? 0 : k + 1;
   }
-  const bool all_can = missing_members(members, present, present) == 0;
-  if (!all_can && missing_members(members, lanes, lanes) != 0) {
-    running().state = Split::State::kWarpSync;
-    turn_ = 0;
+}
+
+namespace {
+
+const Instruction& instruction_of(const Split& s) { return s.frame->function->code[s.pc]; }
+
+// Whether lanes of two splits may take part in one operation. A barrier of the warp is one whatever
+// its place; what exchanges data is one instruction.
+bool belong_together(const Split& a, const Split& b) {
+  if (a.state != Split::State::kWarpSync || b.state != Split::State::kWarpSync) return false;
+  const Instruction &one = instruction_of(a), &other = instruction_of(b);
+  if (one.category == Category::kBarrier) return one.run == other.run;
+  return &one == &other;
+}
+
+// Some lanes of a row from one frame of a function to another.
+void copy_lanes(const Function& f, Row row, Mask lanes, const char* from, char* to) {
+  const size_t bytes = row < f.ends[0] ? 16 : row < f.ends[1] ? 8 : row < f.ends[2] ? 4 : 0;
+  if (bytes == 0) {
+    Mask source, target;
+    std::memcpy(&source, from + row, sizeof source);
+    std::memcpy(&target, to + row, sizeof target);
+    target = (target & ~lanes) | (source & lanes);
+    std::memcpy(to + row, &target, sizeof target);
     return;
   }
-  run_by_mask(i, members, all_can ? present : lanes);
-  if (all_can) {
-    for (Split& s : splits_) {
-      if (is_here(s)) s.state = Split::State::kWarpPassed;
-    }
-    for (size_t k = 0; k < splits_.size();) {
-      if (splits_[k].state != Split::State::kWarpPassed) {
-        ++k;
-        continue;
-      }
-      splits_[k].state = Split::State::kReady;
-      advance(k, pc + 1);
-      k = 0;
-    }
+  for (Mask left = lanes; left != 0; left &= left - 1) {
+    const size_t place = row + bytes * static_cast<size_t>(lowest_lane(left));
+    std::memcpy(to + place, from + place, bytes);
   }
-  if (current_ >= 0) advance(static_cast<size_t>(current_), pc + 1);
+}
+
+}  // namespace
+
+// The operation at which a split waits, for each mask of its lanes that is complete.
+bool Warp::complete_warp_sync(size_t index) {
+  Mask members[kLanes] = {};
+  Mask present = 0, passing = 0;
+  for (const Split& s : splits_) {
+    if (!belong_together(s, splits_[index])) continue;
+    const Row row = instruction_of(s).c2;
+    const char* base = is_frame_row(row) ? s.frame->rows : s.frame->function->constants.data();
+    for (Mask left = s.lanes; left != 0; left &= left - 1) {
+      const auto lane = static_cast<size_t>(lowest_lane(left));
+      std::memcpy(&members[lane], base + (row & ~kConstantRow) + lane * sizeof(Mask), sizeof(Mask));
+    }
+    present |= s.lanes;
+  }
+  std::vector<Mask> groups;
+  for (Mask left = splits_[index].lanes; left != 0;) {
+    const Mask mask = members[lowest_lane(left)];
+    Mask group = 0;
+    for (int lane = 0; lane < kLanes; ++lane) {
+      if (has_lane(present, lane) && members[lane] == mask) group |= Mask{1} << lane;
+    }
+    left &= ~group;
+    if ((mask & live_ & ~group) != 0) continue;
+    groups.push_back(group);
+    passing |= group;
+  }
+  if (passing == 0) return false;
+  stand_at(index);
+  run_together(groups, passing);
+  pass(passing);
+  return true;
+}
+
+// Execute the instruction of the running split for groups of lanes, some of which may be in other
+// calls of its function: their registers come from there, and go back.
+void Warp::run_together(const std::vector<Mask>& groups, Mask lanes) {
+  Instruction& i = const_cast<Instruction&>(here());
+  const auto each_foreign = [&](bool is_result, auto copy) {
+    for (const Split& s : splits_) {
+      if (!belong_together(s, running()) || s.frame.get() == frame_) continue;
+      if (s.frame->function != frame_->function) continue;  // a barrier: it has no registers
+      each_row(i, [&](Row row, bool is_written) {
+        if (is_written == is_result) copy(row, s.lanes & lanes, s.frame->rows);
+      });
+    }
+  };
+  each_foreign(false, [&](Row row, Mask who, const char* rows) {
+    copy_lanes(function(), row, who, rows, rows_);
+  });
+  for (const Mask group : groups) i.run(*this, i, group);
+  each_foreign(
+      true, [&](Row row, Mask who, char* rows) { copy_lanes(function(), row, who, rows_, rows); });
+}
+
+// Lanes that have waited go on.
+void Warp::pass(Mask lanes) {
+  for (size_t k = 0; k < splits_.size();) {
+    Split& s = splits_[k];
+    const Mask part = s.lanes & lanes;
+    if (s.state != Split::State::kWarpSync || part == 0) {
+      ++k;
+      continue;
+    }
+    const uint32_t next = s.pc + 1;
+    if (part == s.lanes) {
+      s.state = Split::State::kReady;
+      advance(k, next);
+    } else {
+      Split other = s;
+      s.lanes &= ~part;
+      other.lanes = part;
+      other.state = Split::State::kReady;
+      splits_.push_back(other);
+      advance(splits_.size() - 1, next);
+    }
+    k = 0;
+  }
 }
 
 void Warp::check_stuck() {

@@ -48,11 +48,13 @@ Allocation& DeviceMemory::allocate(uint64_t bytes, Allocation::Kind kind, const 
 
 // An address for new memory: of freed memory that was as large, if that may be, or a fresh one.
 uint64_t DeviceMemory::place(uint64_t bytes, uint64_t align) {
-  for (const auto& entry : allocations_) {
-    const Allocation& old = *entry.second;
-    const bool fits = reuses_ && !old.is_live && old.kind != Allocation::Kind::kHost &&
-                      old.bytes == bytes && old.address % align == 0;
-    if (fits) return old.address;
+  if (reuses_) {
+    for (const auto& entry : allocations_) {
+      const Allocation& old = *entry.second;
+      const bool fits = !old.is_live && old.kind != Allocation::Kind::kHost && old.bytes == bytes &&
+                        old.address % align == 0;
+      if (fits) return old.address;
+    }
   }
   const uint64_t address = round_up(next_address_, align);
   next_address_ = address + bytes + kRedZone;

@@ -47,8 +47,8 @@ void decode_ret(Decoder& d, Modifiers& mods) {
 void decode_exit(Decoder& d, Modifiers&) { emit_flow(d, Flow::kExit); }
 void decode_trap(Decoder& d, Modifiers&) { emit_flow(d, Flow::kTrap); }
 void decode_nanosleep(Decoder& d, Modifiers& mods) {
-  mods.take_type();
-  emit_flow(d, Flow::kPause);
+  const Row time = d.source(d.operand(0), mods.take_type());
+  emit_flow(d, Flow::kPause).a = time;
 }
 void decode_nothing(Decoder& d, Modifiers&) { d.emit(nothing, Category::kControl); }
 

@@ -19,7 +19,8 @@ void shuffle(Warp& w, const Instruction& i, Mask m) {
   const In<uint32_t> a(w, i.a), b(w, i.b), c(w, i.c);
   uint32_t before[kLanes];
   for (int l = 0; l < kLanes; ++l) before[l] = a[l];
-  Mask in_range = 0;
+  Mask in_range = 0, unwritten = 0;
+  const Mask written = w.written(i.a);
   for (int l = 0; l < kLanes; ++l) {
     if (!has_lane(m, l)) continue;
     const int segment = static_cast<int>((c[l] >> 8) & 31), clamp = static_cast<int>(c[l] & 31);
@@ -52,9 +53,11 @@ void shuffle(Warp& w, const Instruction& i, Mask m) {
                   "a shuffle reads lane " + std::to_string(from) + ", which does not take part"};
     }
     w.out<uint32_t>(i.d)[l] = before[from];
+    unwritten |= static_cast<Mask>(!has_lane(written, from)) << l;
     in_range |= static_cast<Mask>(is_in_range) << l;
   }
   if (i.e != kNoRow) w.set_predicate(i.e, m, in_range);
+  if (unwritten != 0) w.mark_unwritten(i.d, unwritten);
 }
 
 Instruction& emit_sync(Decoder& d, Handler run, Row members) {
@@ -76,6 +79,7 @@ void decode_shfl(Decoder& d, Modifiers& mods) {
   const Row c = d.source(d.operand(3), kB32), members = d.source(d.operand(4), kU32);
   Instruction& i = emit_sync(d, shuffle, members);
   i.a = a, i.b = b, i.c = c, i.immediate = static_cast<int64_t>(how);
+  i.moves = Moves::kShuffled;
   i.d = d.destination(d.operand(0), kB32);
   if (!d.statement().results.empty()) i.e = d.predicate_result(d.statement().results[0]);
 }

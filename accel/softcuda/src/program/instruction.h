@@ -116,7 +116,7 @@ struct CallOperand {
 };
 
 // Instructions that move a register, all of it or by lanes: what was never written may be moved.
-enum class Moves : uint8_t { kNothing, kAll, kSelected };
+enum class Moves : uint8_t { kNothing, kAll, kSelected, kShuffled };
 
 // What Instruction::extra points to.
 enum class OperandKind : uint8_t { kNone, kMemory, kBarrier, kCall, kBranchTable };
@@ -128,7 +128,8 @@ struct Instruction {
   Row guard = kNoRow;
   Flow flow = Flow::kNext;
   OperandKind operand = OperandKind::kNone;
-  Moves moves = Moves::kNothing;  // a to d; or a where c holds (b where not) to d
+  // a to d; or a where c holds (b where not); or a of other lanes, as the handler says.
+  Moves moves = Moves::kNothing;
   Category category = Category::kMove;
   bool guard_negated = false;
   bool is_auxiliary = false;  // belongs to another instruction of its statement; is not counted
@@ -179,7 +180,8 @@ struct Function {
   std::vector<Instruction> code;
   std::vector<char> constants;  // rows
   std::vector<uint8_t> rows;    // while it is decoded: bytes of a lane of every row, 0 a predicate
-  uint32_t frame_bytes = 0;     // rows of a frame
+  uint32_t frame_bytes = 0;     // rows of a frame: those of 16 bytes a lane, of 8, of 4, predicates
+  uint32_t ends[3] = {0, 0, 0};  // of the first three
   std::vector<SpecialRegister> specials;
   uint32_t param_bytes = 0;         // .param variables of the frame, a lane's worth
   uint32_t kernel_param_bytes = 0;  // of an entry: what a launch must bring

@@ -160,6 +160,8 @@ std::vector<Row> place_rows(Function& function, std::vector<Life> lives) {
       places[life.row] = pool.take();
       active.emplace(life.end, life.row);
     }
+    if (lane_bytes != 0)
+      function.ends[lane_bytes == 16 ? 0 : lane_bytes == 8 ? 1 : 2] = function.frame_bytes;
   }
   std::vector<std::pair<int64_t, int>> changes;  // of the registers alive
   for (const Life& life : lives) {
