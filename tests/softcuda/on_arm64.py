@@ -1,7 +1,7 @@
 """Build softcuda for arm64 and run its tests there, under qemu: ``tox -e arm64``.
 
-Needs the Debian packages g++-aarch64-linux-gnu, qemu-user-static and mmdebstrap; Python and NumPy
-for arm64 come from Debian too, pytest and the like from this environment. Several minutes.
+Needs the Debian packages g++-aarch64-linux-gnu, qemu-user-static and mmdebstrap; Python, NumPy
+and Hypothesis for arm64 come from Debian too, pytest from this environment. Several minutes.
 """
 
 from __future__ import annotations
@@ -20,18 +20,15 @@ from refrnn_accel.softcuda.build import Recipe
 ROOT = Path(__file__).parents[2]
 EMULATOR = "qemu-aarch64-static"
 #: Pure Python, of this environment.
-BORROWED = (
-    "_hypothesis_globals", "_pytest", "hypothesis", "iniconfig", "mpmath", "packaging", "pluggy",
-    "py", "pygments", "pytest", "sortedcontainers",
-)  # fmt: skip
+BORROWED = ("_pytest", "iniconfig", "mpmath", "packaging", "pluggy", "py", "pygments", "pytest")
 
 
 def system(folder: Path) -> Path:
-    """A folder with Debian's Python and NumPy for arm64, unpacked and not installed."""
+    """A folder with Debian's Python for arm64, unpacked and not installed."""
     root = folder / "root"
     subprocess.run(
         ["mmdebstrap", "--quiet", "--architectures=arm64", "--variant=extract",
-         "--include=python3,python3-numpy,libstdc++6", "bookworm", root],
+         "--include=python3,python3-numpy,python3-hypothesis,libstdc++6", "bookworm", root],
         check=True,
     )  # fmt: skip
     return root
@@ -59,9 +56,12 @@ def emulated_python(folder: Path, root: Path, path: list[Path]) -> Path:
     )
     wanted = os.pathsep.join(map(str, [folder / "site", *path]))
     interpreter = next((root / "usr/bin").glob("python3.??"))
-    python.write_text(
-        f'#!/bin/sh\nPYTHONPATH={wanted} exec {EMULATOR} -L {root} {interpreter} "$@"\n'
+    # Where an installation would have made links.
+    algebra = ":".join(
+        str(root / "usr/lib/aarch64-linux-gnu" / name) for name in ("blas", "lapack")
     )
+    run = f"{EMULATOR} -L {root} -E LD_LIBRARY_PATH={algebra} {interpreter}"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={wanted} exec {run} "$@"\n')
     python.chmod(0o755)
     return python
 
