@@ -1,7 +1,8 @@
 """Compile the kernels that are damaged: ``python tests/softcuda/fuzz/make_corpus.py``.
 
 Writes ``corpus.tar.xz``, so that fuzzing needs no nvcc: PTX of both dialects (sm_90 and sm_120),
-one file a kernel with what it calls, cubins, and fatbins of every compression. Needs ``softcuda install-pycuda``.
+one file a kernel with what it calls, cubins, and fatbins of every compression. Needs ``softcuda
+install-pycuda``.
 """
 
 from __future__ import annotations
