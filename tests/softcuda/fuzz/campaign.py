@@ -23,7 +23,7 @@ import numpy as np
 
 from tests.softcuda.device import Device
 from tests.softcuda.fuzz.corpus import Sample, samples
-from tests.softcuda.fuzz.mutations import damage_elf, damage_text, words
+from tests.softcuda.fuzz.mutations import damage_elf, damage_fatbin, damage_text, words
 
 #: What a damaged module may be refused with; 2 is no memory.
 REFUSALS = {2, 200, 209, 218}
@@ -118,19 +118,21 @@ def pool_of(sample: Sample) -> list[str]:
 
 def make(rng: Random, all_samples: list[Sample], kind: str) -> tuple[Sample, bytes]:
     """A sample, and its damaged bytes."""
-    wanted = [one for one in all_samples if one.is_text == (kind == "ptx")]
+    wanted = [one for one in all_samples if one.kind == kind]
     # Small ones more often: a second is better spent on many.
     sample = rng.choices(wanted, [1 / (len(one.data) + 3000) for one in wanted])[0]
-    pool = pool_of(rng.choice([one for one in all_samples if one.is_text]))
-    if sample.is_text:
+    pool = pool_of(rng.choice([one for one in all_samples if one.kind == "ptx"]))
+    if kind == "ptx":
         return sample, damage_text(rng, pool_of(sample), pool) + b"\0"
+    if kind == "fatbin":
+        return sample, damage_fatbin(rng, sample.data)
     return sample, damage_elf(rng, sample.data, pool)
 
 
 def main() -> int:
     """0 if every input ended as one may; what is printed says how."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kind", choices=("ptx", "cubin"), default="ptx")
+    parser.add_argument("--kind", choices=("ptx", "cubin", "fatbin"), default="ptx")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, default=1000)

@@ -1,4 +1,4 @@
-"""The undamaged inputs: PTX by kernel, and cubins with the kernels in them."""
+"""The undamaged inputs: PTX by kernel, and cubins and fatbins with the kernels in them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ ARCHIVE = Path(__file__).parent / "corpus.tar.xz"
 
 
 class Sample(NamedTuple):
-    """A module: its bytes, whether they are text, and the kernels to launch."""
+    """A module: its bytes, and the kernels to launch."""
 
     name: str
     data: bytes
-    is_text: bool
     kernels: tuple[str, ...]
 
+    @property
+    def kind(self) -> str:
+        """``ptx``, ``cubin`` or ``fatbin``."""
+        return self.name.rpartition(".")[2]
 
-#: In the cubins; a text has the one that its name begins with.
+
+#: In cubins and fatbins; a text has the one that its name begins with.
 KERNELS = {"memory": ("spaces", "atomics", "order"), "warps": ("shuffles", "barriers")}
 
 
@@ -31,5 +35,5 @@ def samples() -> list[Sample]:
             assert file is not None
             stem = entry.name.partition(".")[0]
             kernels = KERNELS.get(stem, (stem,))
-            found.append(Sample(entry.name, file.read(), entry.name.endswith(".ptx"), kernels))
+            found.append(Sample(entry.name, file.read(), kernels))
     return found

@@ -36,7 +36,7 @@ def statements() -> list[str]:
     """One of each kind in the corpus, by its instruction and the classes of its operands."""
     found = {}
     for sample in samples():
-        for match in _STATEMENT.finditer(sample.data.decode()) if sample.is_text else ():
+        for match in _STATEMENT.finditer(sample.data.decode()) if sample.kind == "ptx" else ():
             text = " ".join(match[1].split())
             opcode, _, operands = text.partition(" ")
             bare = re.sub(r"%[\w.]+|0[fdx][0-9A-Fa-f]+", "", operands)

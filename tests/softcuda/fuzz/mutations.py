@@ -237,3 +237,25 @@ def _damage_ptx(
             struct.pack_into("<QQ", made, at + 24, len(made), len(damaged))
             made += damaged.replace(b"\n", b"\0")
             return
+
+
+def damage_fatbin(rng: Random, data: bytes) -> bytes:
+    """Damage the headers of the container and of entries, or what is compressed; or cut it off."""
+    made = bytearray(data)
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        what = rng.randrange(8)
+        if what == 0:
+            del made[rng.randrange(len(made)) :]
+        elif what < 4:
+            place = rng.choice((0, 16, 80)) + rng.randrange(64)
+            width = rng.choice((1, 2, 4, 8))
+            value = rng.choice((0, 1, 0xFF, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 40, 2**63, 2**64 - 1))
+            made[place : place + width] = (value % (1 << 8 * width)).to_bytes(width, "little")
+        elif what < 6:
+            # Where Zstandard and LZ4 have their headers and tables.
+            damage_bytes(rng, made, 80, 400)
+        else:
+            damage_bytes(rng, made, 0, len(made))
+        if len(made) < 96:
+            break
+    return bytes(made)

@@ -5,6 +5,7 @@
 
 #include "cubin.h"
 #include "fatbin.h"
+#include "process_memory.h"
 
 namespace softcuda {
 namespace {
@@ -96,11 +97,26 @@ Image read_fatbin(const Bytes& fatbin, int device) {
   return image;
 }
 
+// PTX of unknown length: to its zero byte, or as far as memory can be read. What was meant to be a
+// cubin or a fatbin may have lost its first bytes, and has no zero byte where a text ends.
+std::string whole_text(const char* data) {
+  constexpr size_t kPiece = size_t{1} << 16;
+  std::string text;
+  for (;;) {
+    const std::string piece = readable(data + text.size(), kPiece);
+    const size_t end = std::min(piece.find('\0'), piece.size());
+    text.append(piece, 0, end);
+    if (end < kPiece) return text;
+  }
+}
+
 }  // namespace
 
 Image read_image(const char* data, size_t size, int device) {
   uint32_t magic = 0;
-  if (size == 0 || size >= sizeof magic) std::memcpy(&magic, data, sizeof magic);
+  const std::string start = size == 0 ? readable(data, sizeof magic) : std::string();
+  const Bytes first = size == 0 ? Bytes(start.data(), start.size()) : Bytes(data, size);
+  if (first.size() >= sizeof magic) magic = first.at<uint32_t>(0);
   std::string whole;
   if (magic == kElfMagic) {
     if (size == 0) whole = whole_cubin(data);
@@ -112,7 +128,7 @@ Image read_image(const char* data, size_t size, int device) {
     return read_fatbin(size == 0 ? Bytes(whole.data(), whole.size()) : Bytes(data, size), device);
   }
   Image image;
-  image.ptx = size == 0 ? std::string(data) : std::string(data, strnlen(data, size));
+  image.ptx = size == 0 ? whole_text(data) : std::string(data, strnlen(data, size));
   return image;
 }
 
