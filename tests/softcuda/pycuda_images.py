@@ -276,7 +276,7 @@ ACCESSES = (
 def source_lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program of source_lines.cpp."""
     parts = ["image/cubin", "image/lines", "image/process_memory"]
-    parts += [f"ptx/{name}" for name in ("architecture", "lexer", "parser", "source_frames")]
+    parts += [f"ptx/{source.stem}" for source in sorted((SOURCES / "ptx").glob("*.cpp"))]
     made = tmp_path_factory.mktemp("program") / "source_lines"
     sources = [Path(__file__).parent / "source_lines.cpp", *(SOURCES / f"{p}.cpp" for p in parts)]
     subprocess.run(

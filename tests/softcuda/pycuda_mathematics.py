@@ -219,7 +219,7 @@ def test_errors_are_within_nvidias_bounds(
 
 
 def mp_fraction(x: Any) -> tuple[int, int]:
-    """mpmath's number as numerator and denominator."""
+    """Mpmath's number as numerator and denominator."""
     sign, mantissa, exponent, _ = mp.mpf(x)._mpf_
     whole = -int(mantissa) if sign else int(mantissa)
     return (whole << exponent, 1) if exponent >= 0 else (whole, 1 << -exponent)

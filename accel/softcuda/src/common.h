@@ -63,7 +63,7 @@ enum class Status : int {
 // An API call that cannot be served: becomes its return value.
 class ApiError : public std::runtime_error {
  public:
-  ApiError(Status status, const std::string& what) : std::runtime_error(what), status(status) {}
+  ApiError(Status code, const std::string& what) : std::runtime_error(what), status(code) {}
   Status status;
 };
 
@@ -105,8 +105,8 @@ class Ref {
 // PTX that cannot be run, with the line of the PTX text.
 class PtxError : public std::runtime_error {
  public:
-  PtxError(int line, const std::string& what)
-      : std::runtime_error("line " + std::to_string(line) + ": " + what), line(line) {}
+  PtxError(int of_text, const std::string& what)
+      : std::runtime_error("line " + std::to_string(of_text) + ": " + what), line(of_text) {}
   int line;
 };
 

@@ -243,9 +243,9 @@ uint32_t Decoder::label(const std::string& name) const {
   return static_cast<uint32_t>(found->second);
 }
 
-Instruction& Decoder::emit(Handler run, Category category) {
+Instruction& Decoder::emit(Handler handler, Category category) {
   Instruction i;
-  i.run = run;
+  i.run = handler;
   i.category = category;
   i.ptx_line = statement_->line;
   i.source = statement_->source;

@@ -74,7 +74,7 @@ class Decoder {
   const ptx::Statement& statement() const { return *statement_; }
   const ptx::Type& register_type(const ptx::Operand& operand) const;
   // Append an instruction that stands for the statement, with its guard.
-  Instruction& emit(Handler run, Category category);
+  Instruction& emit(Handler handler, Category category);
   [[noreturn]] void fail(const std::string& what) const;
 
   Function& function() { return function_; }
