@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tarfile
@@ -22,9 +21,6 @@ FILES = ("test_driver.py", "test_gpuarray.py", "test_cumath.py")
 DESELECTED = ("test_recursive_launch", "test_jit_link_module")
 # PyCUDA itself skips what a device does not offer: textures, surfaces, arrays, peers.
 EXPECTED = {"passed": 292, "skipped": 20, "xfailed": 5}
-#: PyCUDA's reduction has its last warp add without __syncwarp. Lanes that took other ways before
-#: need not be together there, and in test_dot[15391] the adversarial schedule keeps them apart.
-IN_LOCKSTEP = 1
 #: The exit status if softcuda reported a fault: nothing in this suite is one.
 REPORTED = 77
 
@@ -52,13 +48,9 @@ def main() -> int:
         )  # fmt: skip
         counts = outcomes(report)
     print(", ".join(f"{count} {what}" for what, count in sorted(counts.items())))  # noqa: T201
-    expected = Counter(EXPECTED)
-    if os.environ.get("SOFTCUDA_SCHEDULE") == "adversarial":
-        expected["passed"] -= IN_LOCKSTEP
-        expected["failed"] += IN_LOCKSTEP
     if done.returncode == REPORTED:
         print("softcuda reported a fault")  # noqa: T201
-    return 0 if counts == expected and done.returncode != REPORTED else 1
+    return 0 if counts == EXPECTED and done.returncode != REPORTED else 1
 
 
 def outcomes(report: Path) -> Counter[str]:
