@@ -183,8 +183,16 @@ def cluster() -> Program:
     return program(((4 * sequences,), (64,)), launches, expected, "90")
 
 
+def warp_sum() -> Program:
+    values = np.random.default_rng(6).normal(size=49)
+    arguments = ("values", np.int32(values.size), "total")
+    return program(
+        ((1,), (32,)), [(arguments, {"values": values})], {"total": np.array([values.sum()])}
+    )
+
+
 PROGRAMS: dict[str, Callable[[], Program]] = {
-    made.__name__: made for made in (lstm, reduction, team, pipeline, gemm, cluster)
+    made.__name__: made for made in (lstm, reduction, team, pipeline, gemm, cluster, warp_sum)
 }
 TEXTS = {name: (FOLDER / f"{name}.cu").read_text() for name in PROGRAMS}
 MUTANTS = [

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -21,6 +22,10 @@ FILES = ("test_driver.py", "test_gpuarray.py", "test_cumath.py")
 DESELECTED = ("test_recursive_launch", "test_jit_link_module")
 # PyCUDA itself skips what a device does not offer: textures, surfaces, arrays, peers.
 EXPECTED = {"passed": 292, "skipped": 20, "xfailed": 5}
+#: What fails if lanes stay apart that came to other places: the last warp of PyCUDA's reduction adds
+#: through volatile memory without a __syncwarp, and here leaves a loop one lane after the other.
+#: (As does the mutant of mutations/warp_sum.cu.)
+IN_LOCKSTEP = {"test_dot[15391]"}
 #: The exit status if softcuda reported a fault: nothing in this suite is one.
 REPORTED = 77
 
@@ -46,25 +51,30 @@ def main() -> int:
              *sys.argv[1:], *FILES],
             cwd=tests, check=False,
         )  # fmt: skip
-        counts = outcomes(report)
+        counts, failed = outcomes(report)
+    expected = Counter(EXPECTED)
+    fails = IN_LOCKSTEP if os.environ.get("SOFTCUDA_SCHEDULE") == "adversarial" else set()
+    expected.subtract(passed=len(fails), failed=-len(fails))
     print(", ".join(f"{count} {what}" for what, count in sorted(counts.items())))  # noqa: T201
     if done.returncode == REPORTED:
         print("softcuda reported a fault")  # noqa: T201
-    return 0 if counts == EXPECTED and done.returncode != REPORTED else 1
+    return 0 if counts == expected and failed == fails and done.returncode != REPORTED else 1
 
 
-def outcomes(report: Path) -> Counter[str]:
-    """How many tests ended in which way."""
+def outcomes(report: Path) -> tuple[Counter[str], set[str]]:
+    """How many tests ended in which way, and the names of those that failed."""
     counts: Counter[str] = Counter()
+    failed = set()
     for case in ElementTree.parse(report).iter("testcase"):
         what = "passed"
         for child in case:
             if child.tag in ("failure", "error"):
                 what = "failed"
+                failed.add(case.get("name", ""))
             elif child.tag == "skipped":
                 what = "xfailed" if "xfail" in child.get("type", "") else "skipped"
         counts[what] += 1
-    return counts
+    return counts, failed
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ LIMITS = {
     "SOFTCUDA_BUDGET": "100000",
     "SOFTCUDA_MEMORY_MB": "32",
     "SOFTCUDA_COMPUTE_CAPABILITY": "120",
+    "SOFTCUDA_PTXAS": "",  # NVIDIA's compiler is not what is tried here, and takes its time
 }
 
 

@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 extern char** environ;
 
@@ -55,6 +56,18 @@ bool read_all(int pipe, std::string& text) {
   }
 }
 
+// The environment of this process but for what is preloaded into it, which is softcuda and may be a
+// sanitizer: ptxas is to be neither slowed nor ended by them.
+std::vector<char*> own_environment() {
+  const char preloaded[] = "LD_PRELOAD=";
+  std::vector<char*> result;
+  for (char** one = environ; *one != nullptr; ++one) {
+    if (std::strncmp(*one, preloaded, sizeof preloaded - 1) != 0) result.push_back(*one);
+  }
+  result.push_back(nullptr);
+  return result;
+}
+
 // Run it with its input and output in memory. The error that it ended in, or an empty text.
 std::string run(const std::string& program, const std::string& ptx, const std::string& architecture,
                 std::string& output) {
@@ -78,7 +91,7 @@ std::string run(const std::string& program, const std::string& ptx, const std::s
   posix_spawn_file_actions_adddup2(&actions, to.number(), STDERR_FILENO);
   pid_t child = 0;
   const int failed = posix_spawn(&child, program.c_str(), &actions, nullptr,
-                                 const_cast<char**>(arguments), environ);
+                                 const_cast<char**>(arguments), own_environment().data());
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) return std::strerror(failed);
   to.close_now();

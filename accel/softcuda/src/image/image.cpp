@@ -99,19 +99,14 @@ Image read_fatbin(const Bytes& fatbin, int device) {
 
 // PTX of unknown length: to its zero byte, or as far as memory can be read. What was meant to be a
 // cubin or a fatbin may have lost its first bytes, and has no zero byte where a text ends.
-//
-// Page by page: one that can be read at its start can be read to its end, and nothing is read
-// beyond the zero byte.
 std::string whole_text(const char* data) {
-  constexpr size_t kPage = 4096;  // the smallest that there are
+  constexpr size_t kPiece = size_t{1} << 16;
   std::string text;
   for (;;) {
-    const char* at = data + text.size();
-    if (readable(at, 1).empty()) return text;
-    const size_t left = kPage - reinterpret_cast<uintptr_t>(at) % kPage;
-    const size_t length = strnlen(at, left);
-    text.append(at, length);
-    if (length < left) return text;
+    const std::string piece = readable(data + text.size(), kPiece);
+    const size_t end = std::min(piece.find('\0'), piece.size());
+    text.append(piece, 0, end);
+    if (end < kPiece) return text;
   }
 }
 
