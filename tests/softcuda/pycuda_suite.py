@@ -22,7 +22,7 @@ FILES = ("test_driver.py", "test_gpuarray.py", "test_cumath.py")
 DESELECTED = ("test_recursive_launch", "test_jit_link_module")
 # PyCUDA itself skips what a device does not offer: textures, surfaces, arrays, peers.
 EXPECTED = {"passed": 292, "skipped": 20, "xfailed": 5}
-#: What fails if lanes stay apart that came to other places: the last warp of PyCUDA's reduction adds
+#: What fails if lanes stay apart that have parted: the last warp of PyCUDA's reduction adds
 #: through volatile memory without a __syncwarp, and here leaves a loop one lane after the other.
 #: (As does the mutant of mutations/warp_sum.cu.)
 IN_LOCKSTEP = {"test_dot[15391]"}

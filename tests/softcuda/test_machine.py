@@ -432,3 +432,24 @@ def test_what_is_no_module_is_refused(device: Device, image: bytes) -> None:
         209,
         218,
     )
+
+
+def test_who_came_by_a_reduction_has_its_result(device: Device) -> None:
+    """Half of the warps come to the barrier by an instruction that has none."""
+    body = """
+    mov.u32 %r1, %tid.x;
+    setp.lt.u32 %p0, %r1, 32;
+    mov.u32 %r2, 77;
+    @%p0 bra FEW;
+    setp.ge.u32 %p1, %r1, 40;
+    bar.red.popc.u32 %r2, 0, %p1;
+    bra DONE;
+    FEW: bar.sync 0;
+    DONE: mul.wide.u32 %rd1, %r1, 4;
+    add.u64 %rd0, %rd0, %rd1;
+    st.global.u32 [%rd0], %r2;
+    """
+    out = device.upload(np.zeros(64, np.uint32))
+    assert device.launch(device.load(entry(body).encode()), "k", out, block=64) == 0
+    result = device.download(out, np.zeros(64, np.uint32))
+    assert result.tolist() == [77] * 32 + [24] * 32

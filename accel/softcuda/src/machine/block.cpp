@@ -118,11 +118,9 @@ void Block::arrive(Warp& warp, const BarrierOperand& operand, int id, uint64_t e
     barrier.predicates.assign(warps_.size(), 0);
     barrier.is_in_use = true;
     barrier.expected = 0;
-    barrier.kind = operand.kind;
   }
   const auto w = static_cast<size_t>(warp.index());
   if (expected != 0) barrier.expected = expected;
-  if (operand.kind != BarrierOperand::Kind::kArrive) barrier.kind = operand.kind;
   barrier.arrived[w] |= lanes;
   barrier.predicates[w] |= predicates;
   if (warp.order() != nullptr) {
@@ -147,17 +145,11 @@ bool Block::is_complete(const Barrier& barrier) const {
 
 void Block::complete(int id) {
   Barrier& barrier = barriers_[static_cast<size_t>(id)];
-  uint32_t set = 0, all = 0;
+  BarrierTally tally;
   for (size_t w = 0; w < warps_.size(); ++w) {
-    set += static_cast<uint32_t>(count_lanes(barrier.predicates[w]));
-    all += static_cast<uint32_t>(count_lanes(barrier.arrived[w]));
+    tally.set += static_cast<uint32_t>(count_lanes(barrier.predicates[w]));
+    tally.all += static_cast<uint32_t>(count_lanes(barrier.arrived[w]));
   }
-  using Kind = BarrierOperand::Kind;
-  const bool has_result = barrier.kind == Kind::kReducePopc || barrier.kind == Kind::kReduceAnd ||
-                          barrier.kind == Kind::kReduceOr;
-  const uint32_t result = barrier.kind == Kind::kReducePopc  ? set
-                          : barrier.kind == Kind::kReduceAnd ? static_cast<uint32_t>(set == all)
-                                                             : static_cast<uint32_t>(set != 0);
   const std::vector<Mask> arrived = barrier.arrived;
   barrier.is_in_use = false;
   if (!barrier.past.is_empty()) {
@@ -172,7 +164,7 @@ void Block::complete(int id) {
     }
   }
   for (size_t w = 0; w < warps_.size(); ++w) {
-    if (arrived[w] != 0) warps_[w]->release_barrier(id, has_result, result);
+    if (arrived[w] != 0) warps_[w]->release_barrier(id, tally);
   }
 }
 

@@ -58,7 +58,6 @@ class Block {
     std::vector<Mask> arrived;     // of every warp
     std::vector<Mask> predicates;  // of a reduction
     uint64_t expected = 0;         // threads; 0: all of the block
-    BarrierOperand::Kind kind = BarrierOperand::Kind::kSync;
     bool is_in_use = false;
     Gathering past, fenced;
   };

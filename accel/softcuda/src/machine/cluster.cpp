@@ -84,7 +84,7 @@ void Cluster::check_barrier() {
     for (const auto& warp : block->warps()) {
       if (warp->order() != nullptr && passed_)
         warp->order()->take(warp->lanes_at_barrier(kClusterBarrier), passed_);
-      warp->release_barrier(kClusterBarrier, false, 0);
+      warp->release_barrier(kClusterBarrier, {});
     }
   }
 }

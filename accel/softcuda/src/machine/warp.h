@@ -51,6 +51,11 @@ struct Split {
   int barrier = 0;
 };
 
+// Of the threads that came to a barrier: how many, and how many with a predicate that holds.
+struct BarrierTally {
+  uint32_t all = 0, set = 0;
+};
+
 // The lanes for which an instruction's guard holds.
 inline Mask guarded(const char* rows, const Instruction& i, Mask lanes) {
   if (i.guard == kNoRow) return lanes;
@@ -72,7 +77,7 @@ class Warp {
   bool is_ready() const;
   Mask lanes_at_barrier(int id) const;
   // Let splits that wait at a barrier go on; results of a reduction are written for them.
-  void release_barrier(int id, bool has_result, uint32_t result);
+  void release_barrier(int id, const BarrierTally& tally);
   // If lanes wait for others that cannot come: the fault that this is.
   void check_stuck();
   int stand_at_first();
@@ -147,6 +152,7 @@ class Warp {
   void return_from(Mask lanes);
   void exit(Mask lanes);
   void barrier(const Instruction& i, Mask lanes);
+  void reduce(const Split& split, const BarrierTally& tally);
   void cluster_barrier(const BarrierOperand& operand, Mask lanes);
   void warp_sync(const Instruction& i, Mask lanes);
   void complete_warp_syncs();

@@ -88,29 +88,34 @@ void Warp::cluster_barrier(const BarrierOperand& operand, Mask lanes) {
   }
 }
 
-void Warp::release_barrier(int id, bool has_result, uint32_t result) {
+// What a split that waited at a reduction is given. Others may have come to the same barrier by an
+// instruction that has no result.
+void Warp::reduce(const Split& split, const BarrierTally& tally) {
+  using Kind = BarrierOperand::Kind;
+  const Instruction& i = split.frame->function->code[split.pc];
+  const Kind kind = static_cast<const BarrierOperand*>(i.extra)->kind;
+  char* row = split.frame->rows + i.d;
+  if (kind == Kind::kReducePopc) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      if (has_lane(split.lanes, lane)) std::memcpy(row + 4 * lane, &tally.set, sizeof tally.set);
+    }
+  } else if (kind == Kind::kReduceAnd || kind == Kind::kReduceOr) {
+    const bool result = kind == Kind::kReduceAnd ? tally.set == tally.all : tally.set != 0;
+    Mask p;
+    std::memcpy(&p, row, sizeof p);
+    p = result ? p | split.lanes : p & ~split.lanes;
+    std::memcpy(row, &p, sizeof p);
+  }
+}
+
+void Warp::release_barrier(int id, const BarrierTally& tally) {
   for (size_t k = 0; k < splits_.size();) {
     Split& split = splits_[k];
     if (split.state != Split::State::kBarrier || split.barrier != id) {
       ++k;
       continue;
     }
-    const Instruction& i = split.frame->function->code[split.pc];
-    if (has_result) {
-      const auto& operand = *static_cast<const BarrierOperand*>(i.extra);
-      char* row = split.frame->rows + i.d;
-      for (int lane = 0; lane < kLanes; ++lane) {
-        if (!has_lane(split.lanes, lane)) continue;
-        if (operand.kind == BarrierOperand::Kind::kReducePopc) {
-          std::memcpy(row + 4 * lane, &result, sizeof result);
-        } else {
-          Mask p;
-          std::memcpy(&p, row, sizeof p);
-          p = result != 0 ? p | (Mask{1} << lane) : p & ~(Mask{1} << lane);
-          std::memcpy(row, &p, sizeof p);
-        }
-      }
-    }
+    reduce(split, tally);
     split.state = Split::State::kReady;
     advance(k, split.pc + 1);
     k = 0;
