@@ -99,7 +99,7 @@ Address decode_address(Decoder& d, const Operand& operand, Space space) {
       result.base = d.special(kLocalBase);
       result.is_wide = true;
     }
-    result.offset += static_cast<int64_t>(address);
+    result.offset = static_cast<int64_t>(operand.value + address);  // may wrap
   }
   return result;
 }
