@@ -1,0 +1,164 @@
+"""How W_hh is cut among the blocks of a team and their threads, as ``kernels/slice.cuh`` has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refrnn.types import Array
+
+__all__ = ["Cut", "KernelCell", "columns_of"]
+
+
+class KernelCell(NamedTuple):
+    """What the kernels call a cell, and what they keep of a step of it.
+
+    Attributes
+    ----------
+    name : str
+        The class of ``kernels/cells.cuh``.
+    gates : int
+        Gates whose rows W_hh has.
+    cotangents : int
+        Blocks of H columns that backward leaves.
+    phases : int
+        Products with W_hh a step, one after the other.
+    has_c, has_q : bool
+        Whether a step has a cell state, and what the reset gate multiplies.
+    """
+
+    name: str
+    gates: int
+    cotangents: int
+    phases: int = 1
+    has_c: bool = False
+    has_q: bool = False
+
+
+def columns_of(hidden_size: int) -> int:
+    """H rounded up to what the kernels' chains of vectors need."""
+    multiple = 32 if hidden_size <= 256 else 128
+    return -(-hidden_size // multiple) * multiple
+
+
+class Cut(NamedTuple):
+    """One way of cutting W_hh; the parameters of ``Slice``.
+
+    Attributes
+    ----------
+    cell : KernelCell
+    dtype : dtype
+        float32 or float64.
+    columns : int
+        H rounded up: :func:`columns_of`.
+    units : int
+        Units whose rows a block has.
+    split : int
+        Threads of a unit.
+    held : int
+        Vectors of 16 bytes of each gate that a thread has in registers; the rest of its piece is
+        in shared memory.
+    blocks : int
+        Of a team.
+    exchange : {"Alone", "Tagged", "Clustered"}
+        How they tell each other what they have computed.
+    """
+
+    cell: KernelCell
+    dtype: np.dtype[Any]
+    columns: int
+    units: int
+    split: int
+    held: int
+    blocks: int
+    exchange: str
+
+    @property
+    def threads(self) -> int:
+        """Of a block."""
+        return self.units * self.split
+
+    @property
+    def vector_size(self) -> int:
+        """Numbers in 16 bytes."""
+        return 16 // self.dtype.itemsize
+
+    @property
+    def chains(self) -> int:
+        """Sums that a product with a row is made of."""
+        return 8 if self.columns <= 256 else 32
+
+    @property
+    def vectors(self) -> int:
+        """Of a gate, of a thread."""
+        return self.columns // (self.split * self.vector_size)
+
+    def defines(self) -> Mapping[str, str]:
+        """What ``kernels/recurrence.cu`` is compiled with."""
+        defined = {
+            "REFRNN_CELL": self.cell.name,
+            "REFRNN_NUMBER": {4: "float", 8: "double"}[self.dtype.itemsize],
+            "REFRNN_COLUMNS": str(self.columns),
+            "REFRNN_UNITS": str(self.units),
+            "REFRNN_SPLIT": str(self.split),
+            "REFRNN_HELD": str(self.held),
+            "REFRNN_BLOCKS": str(self.blocks),
+            "REFRNN_EXCHANGE": self.exchange,
+        }
+        if self.exchange == "Clustered":
+            defined["REFRNN_CLUSTER"] = "1"
+        return defined
+
+    def shared_weights(self) -> int:
+        """Bytes of shared memory for what registers do not hold of W_hh."""
+        return (self.vectors - self.held) * self.cell.gates * self.threads * 16
+
+    def forward_bytes(self, lanes: int) -> int:
+        """Bytes of shared memory of a block that steps this many lanes forward."""
+        size, phases = self.dtype.itemsize, self.cell.phases
+        states = (1 + phases) * self.columns * size
+        own = self.threads * (2 + (phases - 1) * self.cell.gates) * size
+        return self.shared_weights() + lanes * (states + own + 2 * _CURSOR)
+
+    def backward_bytes(self, lanes: int) -> int:
+        """Bytes of shared memory of a block that steps this many lanes back."""
+        size = self.dtype.itemsize
+        stride = self.columns + 128 // self.split // size
+        sums = 2 * (self.threads // 32) * stride * size
+        received = 2 * self.blocks * self.units * size if self.exchange == "Clustered" else 0
+        own = self.threads * 2 * size
+        return self.shared_weights() + lanes * (sums + own + 3 * _CURSOR + received)
+
+    def slot_bytes(self, teams: int, lanes: int) -> int:
+        """Bytes of global memory through which the blocks of all teams exchange, either way."""
+        if self.exchange != "Tagged":
+            return 0
+        rows = self.blocks  # backward; forward needs one
+        return teams * 4 * lanes * rows * self.columns * 2 * self.dtype.itemsize
+
+    def pack(self, W_hh: Array) -> Array:
+        """W_hh in the order in which the threads take it.
+
+        Parameters
+        ----------
+        W_hh : ndarray of shape (gates * H, H)
+
+        Returns
+        -------
+        ndarray of shape (blocks, vectors, gates, threads, vector_size)
+            Zero where there is no such unit or column.
+        """
+        H, gates = W_hh.shape[1], self.cell.gates
+        whole = np.zeros((gates, self.blocks * self.units, self.columns), self.dtype)
+        whole[:, :H, :H] = W_hh.reshape(gates, H, H)
+        chains_of_thread = self.chains // self.split
+        cut = whole.reshape(
+            gates, self.blocks, self.units, -1, self.split, chains_of_thread, self.vector_size
+        )
+        g, block, unit, position, part, chain, v = range(7)
+        return np.ascontiguousarray(cut.transpose(block, chain, position, g, unit, part, v))
+
+
+_CURSOR = 40  # sizeof(Cursor)

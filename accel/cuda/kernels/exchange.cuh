@@ -1,0 +1,189 @@
+// How the blocks of a team tell each other what each of them has computed.
+//
+// `Alone`: a team of one block. `Tagged`: any number of blocks, by global memory; every value is
+// stored together with a tag, in one access, and whoever needs it reads until the tag is right.
+// `Clustered`: up to eight blocks that hold distributed shared memory together (sm_90).
+//
+// Forward, a block spreads the states of its units to all blocks; backward, it spreads its share of
+// the cotangents of all columns to the blocks that own them. A slot is one of two, in turn: a block
+// that writes one again has everybody's values of the time between, so everybody has read it.
+#pragma once
+
+#if __CUDA_ARCH__ >= 900
+#include <cooperative_groups.h>
+#endif
+
+#include "vectors.cuh"
+
+namespace refrnn {
+
+// Where blocks of a launch meet.
+struct Meeting {
+  void* slots;        // of all teams
+  unsigned* tickets;  // 0 at the start of a launch
+  unsigned* error;    // 0, or that somebody has waited in vain
+  unsigned epoch;     // below all tags of this launch, not below any of another
+  unsigned patience;  // how long to wait for one value, in microseconds
+  int blocks;         // of a team: those that have a unit
+};
+
+constexpr unsigned kNobodyCame = 1;
+
+// A value and its tag, which are one access: vectors of two words need not be.
+__device__ inline void store_tagged(void* slot, float value, unsigned tag) {
+  const unsigned long long word =
+      static_cast<unsigned long long>(tag) << 32 | __float_as_uint(value);
+  asm volatile("st.relaxed.gpu.global.b64 [%0], %1;" ::"l"(slot), "l"(word) : "memory");
+}
+
+__device__ inline unsigned load_tagged(const void* slot, float& value) {
+  unsigned long long word;
+  asm volatile("ld.relaxed.gpu.global.b64 %0, [%1];" : "=l"(word) : "l"(slot) : "memory");
+  value = __uint_as_float(static_cast<unsigned>(word));
+  return static_cast<unsigned>(word >> 32);
+}
+
+__device__ inline void store_tagged(void* slot, double value, unsigned tag) {
+  asm volatile(
+      "{ .reg .b128 q; mov.b128 q, {%1, %2}; st.relaxed.gpu.global.b128 [%0], q; }" ::"l"(slot),
+      "d"(value), "l"(static_cast<unsigned long long>(tag))
+      : "memory");
+}
+
+__device__ inline unsigned load_tagged(const void* slot, double& value) {
+  unsigned long long tag;
+  asm volatile("{ .reg .b128 q; ld.relaxed.gpu.global.b128 q, [%2]; mov.b128 {%0, %1}, q; }"
+               : "=d"(value), "=l"(tag)
+               : "l"(slot)
+               : "memory");
+  return static_cast<unsigned>(tag);
+}
+
+__device__ inline unsigned long long microseconds() {
+  unsigned long long nanoseconds;
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(nanoseconds));
+  return nanoseconds / 1000;
+}
+
+template <class Slice>
+class Alone {
+ public:
+  using T = typename Slice::T;
+  static constexpr bool kCollects = false;
+
+  __device__ explicit Alone(const Meeting&) {}
+  __device__ void join(int, int) {}
+  __device__ int team() const { return blockIdx.x; }
+  __device__ int rank() const { return 0; }
+
+  // A unit's state to where all columns are.
+  __device__ void spread(T* columns, int, int, unsigned, T value) const {
+    if (Slice::part() == 0) columns[Slice::unit_of_block()] = value;
+  }
+  // Returns whether to go on.
+  __device__ bool barrier() const {
+    __syncthreads();
+    return true;
+  }
+};
+
+template <class Slice>
+class Tagged {
+ public:
+  using T = typename Slice::T;
+  static constexpr bool kCollects = true;
+  static constexpr int kSlotSize = 2 * sizeof(T);
+
+  __device__ explicit Tagged(const Meeting& meeting) : meeting_(meeting) {}
+
+  // Blocks join teams in the order in which they start: those that are resident are whole teams
+  // but for the last.
+  __device__ void join(int rows_of_slots, int lanes_of_team) {
+    __shared__ unsigned ticket;
+    if (threadIdx.x == 0) ticket = atomicAdd(meeting_.tickets, 1u);
+    __syncthreads();
+    team_ = static_cast<int>(ticket) / blocks();
+    rank_ = static_cast<int>(ticket) % blocks();
+    lanes_ = lanes_of_team;
+    rows_ = rows_of_slots;
+    const size_t slots = size_t{2} * 2 * lanes_ * rows_ * Slice::kColumns;
+    slots_ = static_cast<char*>(meeting_.slots) + slots * team_ * kSlotSize;
+  }
+  __device__ int team() const { return team_; }
+  __device__ int rank() const { return rank_; }
+  // One without a unit would not wait, and overtake the others.
+  __device__ int blocks() const { return meeting_.blocks; }
+
+  __device__ void spread(T*, int phase, int lane, unsigned count, T value) const {
+    if (Slice::part() != 0) return;
+    put(phase, lane, count, 0, rank_ * Slice::kUnits + Slice::unit_of_block(), value);
+  }
+
+  __device__ void put(int phase, int lane, unsigned count, int row, int column, T value) const {
+    store_tagged(slot(phase, lane, tag(count), row, column), value, tag(count));
+  }
+
+  __device__ T take(int phase, int lane, unsigned count, int row, int column) {
+    const unsigned wanted = tag(count);
+    const char* const from = slot(phase, lane, wanted, row, column);
+    T value;
+    if (load_tagged(from, value) != wanted) wait(from, wanted, value);
+    return value;
+  }
+
+  __device__ bool barrier() const { return !__syncthreads_or(has_failed_); }
+
+ private:
+  __device__ unsigned tag(unsigned count) const { return meeting_.epoch + count + 1; }
+
+  __device__ char* slot(int phase, int lane, unsigned tag, int row, int column) const {
+    const size_t line = ((size_t(phase) * 2 + tag % 2) * lanes_ + lane) * rows_ + row;
+    return slots_ + (line * Slice::kColumns + column) * kSlotSize;
+  }
+
+  __device__ void wait(const char* from, unsigned wanted, T& value) {
+    const unsigned long long start = microseconds();
+    volatile unsigned* const error = meeting_.error;
+    while (!has_failed_ && load_tagged(from, value) != wanted) {
+      if (*error == 0 && microseconds() - start <= meeting_.patience) continue;
+      *error = kNobodyCame;
+      has_failed_ = true;
+    }
+  }
+
+  Meeting meeting_;
+  char* slots_ = nullptr;
+  int team_ = 0, rank_ = 0, lanes_ = 0, rows_ = 0;
+  bool has_failed_ = false;
+};
+
+#if __CUDA_ARCH__ >= 900
+template <class Slice>
+class Clustered {
+ public:
+  using T = typename Slice::T;
+  static constexpr bool kCollects = false;
+
+  __device__ explicit Clustered(const Meeting&) {}
+  __device__ void join(int, int) {}
+  __device__ int team() const { return blockIdx.x / Slice::kBlocks; }
+  __device__ int rank() const { return cooperative_groups::this_cluster().block_rank(); }
+
+  __device__ void spread(T* columns, int, int, unsigned, T value) const {
+    const int unit = rank() * Slice::kUnits + Slice::unit_of_block();
+    for (int to = Slice::part(); to < Slice::kBlocks; to += Slice::kSplit) {
+      *of(columns + unit, to) = value;
+    }
+  }
+  // The same variable in another block's shared memory.
+  __device__ T* of(T* mine, int block) const {
+    return cooperative_groups::this_cluster().map_shared_rank(mine, block);
+  }
+  __device__ bool barrier() const {
+    cooperative_groups::this_cluster().sync();
+    return true;
+  }
+};
+#endif
+
+}  // namespace refrnn

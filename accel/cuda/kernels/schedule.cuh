@@ -1,0 +1,57 @@
+// Where each lane of a team is: which sequence it steps, and at which row.
+#pragma once
+
+namespace refrnn {
+
+// The sequences of a batch, and the lanes that the host has laid them on.
+struct Schedule {
+  const long long* offsets;  // (B + 1): first row of each sequence
+  const int* order;          // sequences, lane after lane; none is empty
+  const int* first_of_lane;  // (lanes + 1), in `order`
+  const int* steps;          // of each team: those of its longest lane
+  int lanes;                 // in all
+  int lanes_of_team;
+  int direction;  // of the walk: 1 from first row to last, or -1
+};
+
+struct Cursor {
+  long long row;
+  int left;  // steps, this one counted; 0: the lane is done
+  int sequence;
+  int next, end;       // in `order`
+  unsigned steps;      // that the lane has made
+  unsigned sequences;  // that it has ended
+
+  __device__ bool is_active() const { return left > 0; }
+  __device__ bool is_last_step() const { return left == 1; }
+  __device__ bool has_next() const { return next < end; }
+
+  __device__ static Cursor at_lane(const Schedule& schedule, int lane) {
+    Cursor cursor = {};
+    if (lane >= schedule.lanes) return cursor;
+    cursor.next = schedule.first_of_lane[lane];
+    cursor.end = schedule.first_of_lane[lane + 1];
+    cursor.begin_next(schedule);
+    return cursor;
+  }
+
+  __device__ void advance(const Schedule& schedule) {
+    row += schedule.direction;
+    ++steps;
+    if (--left == 0) {
+      ++sequences;
+      begin_next(schedule);
+    }
+  }
+
+ private:
+  __device__ void begin_next(const Schedule& schedule) {
+    if (!has_next()) return;
+    sequence = schedule.order[next++];
+    const long long first = schedule.offsets[sequence], end_row = schedule.offsets[sequence + 1];
+    left = static_cast<int>(end_row - first);
+    row = schedule.direction > 0 ? first : end_row - 1;
+  }
+};
+
+}  // namespace refrnn

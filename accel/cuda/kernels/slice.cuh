@@ -1,0 +1,182 @@
+// How W_hh is cut among blocks and threads, and what each thread does with its piece.
+//
+// A block owns the rows of kUnits units. A unit has kSplit neighbouring threads; each holds some of
+// the columns of all the unit's rows, for a product with h, and for one with the transpose.
+//
+// The order of summation is fixed by the size of the state alone, so that all ways of cutting give
+// the same bits. Columns go in vectors of 16 bytes to kChains chains in turn; each chain is one
+// sequence of multiply-adds from 0 on; the chains are added as a binary tree, neighbours first. Of
+// the transpose, each unit's rows are one chain, and the units a binary tree, neighbours first.
+#pragma once
+
+#include "vectors.cuh"
+
+namespace refrnn {
+
+__host__ __device__ constexpr int chains_of(int columns) { return columns <= 256 ? 8 : 32; }
+
+// COLUMNS: the size of the state, rounded up. HELD: vectors a gate that a thread has in registers;
+// the others are in shared memory. BLOCKS: in a team.
+template <class Number, int GATES, int COLUMNS, int UNITS, int SPLIT, int HELD, int BLOCKS>
+struct Slice {
+  using T = Number;
+  static constexpr int kGates = GATES, kColumns = COLUMNS, kUnits = UNITS, kSplit = SPLIT;
+  static constexpr int kHeld = HELD, kBlocks = BLOCKS;
+  static constexpr int kThreads = UNITS * SPLIT, kWarps = kThreads / 32;
+  static constexpr int kUnitsOfWarp = 32 / SPLIT;
+  static constexpr int kVectorSize = Vector<T>::kSize;
+  static constexpr int kChains = chains_of(COLUMNS), kChainsOfThread = kChains / SPLIT;
+  static constexpr int kPositions = COLUMNS / (kChains * kVectorSize);  // vectors of a chain
+  static constexpr int kVectors = kChainsOfThread * kPositions;         // of a gate, of a thread
+  static constexpr int kColumnsOfThread = kVectors * kVectorSize;
+  static_assert(kThreads % 32 == 0 && kThreads <= 1024);
+  static_assert(COLUMNS % (kChains * kVectorSize) == 0 && kChains % SPLIT == 0);
+  static_assert(HELD <= kVectors);
+  static_assert(BLOCKS == 1 || power_of_two_from(UNITS) == UNITS, "a block has to be a subtree");
+
+  __device__ static int part() { return threadIdx.x % kSplit; }
+  __device__ static int unit_of_block() { return threadIdx.x / kSplit; }
+};
+
+// A thread's piece of W_hh, on the chip from the first step to the last.
+template <class Slice>
+class Weights {
+ public:
+  using T = typename Slice::T;
+
+  static constexpr int kShared = (Slice::kVectors - Slice::kHeld) * Slice::kGates;
+
+  // `packed` is in the order in which threads take it: block, vector, gate, thread.
+  __device__ void load(const Vector<T>* packed, int rank, Vector<T>* shared) {
+    packed += static_cast<size_t>(rank) * Slice::kVectors * Slice::kGates * Slice::kThreads;
+    packed += threadIdx.x;
+    shared_ = shared + threadIdx.x;
+#pragma unroll
+    for (int q = 0; q < Slice::kVectors; ++q) {
+#pragma unroll
+      for (int g = 0; g < Slice::kGates; ++g) {
+        const Vector<T> piece = packed[(q * Slice::kGates + g) * Slice::kThreads];
+        if (q < Slice::kHeld) {
+          held_[g][q] = piece;
+        } else {
+          shared_[((q - Slice::kHeld) * Slice::kGates + g) * Slice::kThreads] = piece;
+        }
+      }
+    }
+  }
+
+  // The products of rows FIRST to FIRST + COUNT - 1 of the unit with h; all threads of the unit
+  // have them.
+  template <int FIRST, int COUNT>
+  __device__ void times(const T* h, T (&sum)[COUNT]) const {
+    const Vector<T>* vectors = reinterpret_cast<const Vector<T>*>(h);
+    vectors += Slice::part() * Slice::kChainsOfThread;
+    T chain[COUNT][Slice::kChainsOfThread];
+#pragma unroll
+    for (int i = 0; i < Slice::kChainsOfThread; ++i) {
+#pragma unroll
+      for (int g = 0; g < COUNT; ++g) chain[g][i] = 0;
+#pragma unroll
+      for (int p = 0; p < Slice::kPositions; ++p) {
+        const Vector<T> state = vectors[p * Slice::kChains + i];
+#pragma unroll
+        for (int g = 0; g < COUNT; ++g) {
+          const Vector<T> row = piece(FIRST + g, i * Slice::kPositions + p);
+#pragma unroll
+          for (int v = 0; v < Slice::kVectorSize; ++v) {
+            chain[g][i] = multiply_add(row.at[v], state.at[v], chain[g][i]);
+          }
+        }
+      }
+    }
+#pragma unroll
+    for (int g = 0; g < COUNT; ++g) {
+      sum[g] = tree_sum<Slice::kChainsOfThread, 1, T>(0, [&](int i) { return chain[g][i]; });
+    }
+#pragma unroll
+    for (int offset = 1; offset < Slice::kSplit; offset *= 2) {
+#pragma unroll
+      for (int g = 0; g < COUNT; ++g) sum[g] += __shfl_xor_sync(kWholeWarp, sum[g], offset);
+    }
+  }
+
+  // The product of the transpose of rows FIRST to FIRST + COUNT - 1 of the warp's units with d:
+  // numbers for all columns, written to `sums`.
+  template <int FIRST, int COUNT>
+  __device__ void transposed_times(const T (&d)[COUNT], T* sums) const {
+    T s[Slice::kColumnsOfThread];
+#pragma unroll
+    for (int i = 0; i < Slice::kChainsOfThread; ++i) {
+#pragma unroll
+      for (int p = 0; p < Slice::kPositions; ++p) {
+#pragma unroll
+        for (int v = 0; v < Slice::kVectorSize; ++v) {
+          T& one = s[(i * Slice::kVectorSize + v) * Slice::kPositions + p];
+          one = 0;
+#pragma unroll
+          for (int g = 0; g < COUNT; ++g) {
+            one = multiply_add(piece(FIRST + g, i * Slice::kPositions + p).at[v], d[g], one);
+          }
+        }
+      }
+    }
+    // Two threads exchange halves of what they have and add: each then answers for half as many
+    // columns and twice as many units.
+#pragma unroll
+    for (int units = 1; units < Slice::kUnitsOfWarp; units *= 2) {
+      const int half = Slice::kColumnsOfThread / (2 * units);
+      const bool is_second = (Slice::unit_of_block() & units) != 0;
+#pragma unroll
+      for (int n = 0; n < half; ++n) {
+        const T given = is_second ? s[n] : s[half + n], kept = is_second ? s[half + n] : s[n];
+        s[n] = kept + __shfl_xor_sync(kWholeWarp, given, units * Slice::kSplit);
+      }
+    }
+    store(s, sums);
+  }
+
+ private:
+  __device__ Vector<T> piece(int gate, int q) const {
+    if (q < Slice::kHeld) return held_[gate][q];
+    return shared_[((q - Slice::kHeld) * Slice::kGates + gate) * Slice::kThreads];
+  }
+
+  // The columns that are left to this thread, in the order of s before: chain, place in the
+  // vector, position.
+  __device__ static void store(const T* s, T* sums) {
+    constexpr int kLeft = Slice::kColumnsOfThread / Slice::kUnitsOfWarp;
+    int first = 0;
+#pragma unroll
+    for (int units = 1; units < Slice::kUnitsOfWarp; units *= 2) {
+      const bool is_second = (Slice::unit_of_block() & units) != 0;
+      if (is_second) first += Slice::kColumnsOfThread / (2 * units);
+    }
+    const int i = first / (Slice::kVectorSize * Slice::kPositions);
+    const int v = first / Slice::kPositions % Slice::kVectorSize, p = first % Slice::kPositions;
+    const int chain = Slice::part() * Slice::kChainsOfThread + i;
+    if constexpr (Slice::kUnitsOfWarp <= Slice::kChainsOfThread) {  // whole vectors
+      Vector<T>* vectors = reinterpret_cast<Vector<T>*>(sums) + chain;
+#pragma unroll
+      for (int n = 0; n < kLeft / Slice::kVectorSize; ++n) {
+        Vector<T> whole;
+#pragma unroll
+        for (int k = 0; k < Slice::kVectorSize; ++k) {
+          whole.at[k] = s[(n / Slice::kPositions * Slice::kVectorSize + k) * Slice::kPositions +
+                          n % Slice::kPositions];
+        }
+        vectors[n % Slice::kPositions * Slice::kChains + n / Slice::kPositions] = whole;
+      }
+    } else {
+      static_assert(Slice::kUnitsOfWarp >= Slice::kChainsOfThread * Slice::kVectorSize);
+#pragma unroll
+      for (int n = 0; n < kLeft; ++n) {
+        sums[((p + n) * Slice::kChains + chain) * Slice::kVectorSize + v] = s[n];
+      }
+    }
+  }
+
+  Vector<T> held_[Slice::kGates][Slice::kHeld > 0 ? Slice::kHeld : 1];
+  Vector<T>* shared_;
+};
+
+}  // namespace refrnn

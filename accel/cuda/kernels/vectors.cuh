@@ -1,0 +1,49 @@
+// Sixteen bytes at a time, multiply-add in one rounding, and sums as binary trees.
+#pragma once
+
+namespace refrnn {
+
+constexpr unsigned kWholeWarp = 0xffffffffu;
+
+// As many numbers as one load of a thread brings.
+template <class T>
+struct alignas(16) Vector {
+  static constexpr int kSize = 16 / sizeof(T);
+  T at[kSize];
+};
+
+__device__ inline float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+__device__ inline double multiply_add(double a, double b, double c) { return __fma_rn(a, b, c); }
+
+__host__ __device__ constexpr int power_of_two_from(int n) {
+  int power = 1;
+  while (power < n) power *= 2;
+  return power;
+}
+
+// The sum of terms 0 to N - 1 as a binary tree of which neighbours are added first, and which does
+// not depend on SPLIT: thread `part` of SPLIT neighbouring threads asks for its share of the terms,
+// and all of them have the sum. Terms from N to the next power of two are zero.
+template <int N, int SPLIT, class T, class Term>
+__device__ inline T tree_sum(int part, Term term) {
+  constexpr int kLeaves = power_of_two_from(N);
+  constexpr int kShare = kLeaves > SPLIT ? kLeaves / SPLIT : 1;
+  T sum[kShare];
+#pragma unroll
+  for (int n = 0; n < kShare; ++n) {
+    const int leaf = part * kShare + n;
+    sum[n] = leaf < N ? term(leaf) : T(0);
+  }
+#pragma unroll
+  for (int width = 1; width < kShare; width *= 2) {
+#pragma unroll
+    for (int n = 0; n < kShare; n += 2 * width) sum[n] += sum[n + width];
+  }
+#pragma unroll
+  for (int offset = 1; offset < SPLIT; offset *= 2) {
+    sum[0] += __shfl_xor_sync(kWholeWarp, sum[0], offset);
+  }
+  return sum[0] + T(0);  // -0, which depends on which terms there were, becomes 0
+}
+
+}  // namespace refrnn
