@@ -23,3 +23,4 @@ def context() -> Iterator[None]:
     primary.push()
     yield
     primary.pop()
+    primary.detach()

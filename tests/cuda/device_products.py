@@ -58,14 +58,16 @@ class DeviceMatrix:
 class DeviceProducts:
     """The products of NumPy arrays.
 
-    ``gap``: elements between rows of every matrix; ``most``: bytes of scratch memory; ``launches``
-    are those so far.
+    ``gap``: elements between rows of every matrix, and as many as make a row a multiple of
+    ``unit``; ``most``: bytes of scratch memory; ``launches`` are those so far.
     """
 
-    def __init__(self, module: Any, dtype: DTypeLike, gap: int = 0, most: int | None = None):
+    def __init__(
+        self, module: Any, dtype: DTypeLike, gap: int = 0, most: int | None = None, unit: int = 1
+    ) -> None:
         self.products = Products(module, dtype)
         self.plan = self.products.launches
-        self.dtype, self.gap, self.most = np.dtype(dtype), gap, most
+        self.dtype, self.gap, self.most, self.unit = np.dtype(dtype), gap, most, unit
         self.launches: list[Launch] = []
 
     def gates(self, x: Array, w: Array, bias: Array | None) -> Array:
@@ -105,15 +107,16 @@ class DeviceProducts:
         offsets = cuda.to_device(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
         arguments = (a.matrix, b.matrix, int(offsets), direction, out.matrix)
         self.products.previous_rows(*arguments, None)
-        with_rows = np.count_nonzero(lengths)
+        with_rows = sum(length > 0 for length in lengths)
         self.launches += self.plan.previous_rows(*arguments, with_rows)
         return out.get()
 
     def _put(self, array: Array) -> DeviceMatrix:
-        return DeviceMatrix(array.astype(self.dtype), self.gap)
+        gap = self.gap + -array.shape[1] % self.unit
+        return DeviceMatrix(array.astype(self.dtype), gap)
 
     def _out(self, rows: int, columns: int) -> DeviceMatrix:
-        return DeviceMatrix(np.full((rows, columns), np.nan, self.dtype), self.gap)
+        return self._put(np.full((rows, columns), np.nan))
 
     def _scratch(self, rows: int, out: Matrix) -> tuple[Any, Scratch]:
         import pycuda.driver as cuda

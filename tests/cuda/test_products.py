@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from refrnn_accel.cuda.products import Matrix, ProductLaunches, Scratch
 
 from . import canonical
-from .device_products import DeviceProducts, load
+from .device_products import KERNELS, DeviceProducts, load
 
 Array = NDArray[Any]
 
@@ -189,6 +189,18 @@ def test_shapes_that_do_not_fit_and_too_little_scratch_are_refused() -> None:
     [launch] = plan.gates(x, w, None, Matrix(0, 2000, 7))
     with pytest.raises(ValueError, match="multiples of 32 bytes"):
         _ = launch.load_sectors
+
+
+def test_no_kernel_spills_or_uses_local_memory_on_any_architecture(tmp_path: Path) -> None:
+    architectures = [75, 80, 86, 89, 90, 100, 120]
+    targets = [f"-gencode=arch=compute_{cc},code=sm_{cc}" for cc in architectures]
+    command = ["nvcc", "-fatbin", "-std=c++17", "-fmad=false", "-Werror=all-warnings", "-Xptxas=-v"]
+    command += [*targets, "-o", str(tmp_path / "products.fatbin"), str(KERNELS / "products.cu")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, done.stderr
+    clean = "    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"
+    frames = [line for line in done.stderr.splitlines() if "bytes stack frame" in line]
+    assert frames == [clean] * 14 * len(architectures)
 
 
 def run_program(*options: str) -> Any:

@@ -1,10 +1,10 @@
 // The entries of products.cuh and row_sums.cuh, for float and double. Compiled with -fmad=false.
-// Three blocks of a product a multiprocessor: with four the registers would not do.
 #include "products.cuh"
 #include "row_sums.cuh"
 
 #define REFRNN_PRODUCT(NAME, T, ALONG_A, ALONG_B)                                                  \
-  extern "C" __global__ void __launch_bounds__(refrnn::products::kThreads, 3)                      \
+  extern "C" __global__ void __launch_bounds__(refrnn::products::kThreads,                         \
+                                               refrnn::products::Tile<T>::kBlocks)                 \
       NAME(const T* a, int64_t pitch_a, const T* b, int64_t pitch_b, const T* bias, T* c,          \
            int64_t pitch_c, int64_t rows, int64_t columns, int64_t depth, int64_t chunk,           \
            int64_t chunk_pitch) {                                                                  \

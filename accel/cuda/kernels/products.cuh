@@ -41,6 +41,9 @@ struct Tile {
   // conflicts.
   static constexpr int kPitchA = kRows + kVector;
   static constexpr int kPitchB = kTileColumns + kVector;
+  // A multiprocessor holds as many blocks as registers allow without spilling; units for double
+  // are so few that two keep them busy.
+  static constexpr int kBlocks = sizeof(T) == 4 ? 3 : 2;
 };
 
 // The tiles of A and B, twice: one is filled while the other is read. At the end C goes through the
