@@ -170,6 +170,17 @@ def test_what_is_not_finite_stays_in_its_row_or_column(module: Any, dtype: str) 
 
 
 @pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("k", [1, 7, 8, 9])
+def test_zeros_keep_their_sign_at_the_end_of_a_chain(module: Any, dtype: str, k: int) -> None:
+    """A product that underflows ends in -0, to which nothing may be added, not even 0."""
+    tiny = np.full((k, k), np.finfo(dtype).tiny, dtype)
+    products = DeviceProducts(module, dtype)
+    got = [products.gates(tiny, -tiny, None), products.input_gradient(tiny, -tiny),
+           products.weight_gradient(tiny, -tiny)]  # fmt: skip
+    assert all((array == 0).all() and np.signbit(array).all() for array in got)
+
+
+@pytest.mark.parametrize("dtype", ["f", "d"])
 def test_two_runs_are_equal_bit_by_bit(module: Any, dtype: str) -> None:
     rng = np.random.default_rng(3)
     x, w, d_a = (rng.standard_normal(shape) for shape in ((2100, 9), (66, 9), (2100, 66)))
