@@ -1,0 +1,1 @@
+"""The dynamic unroll on CUDA devices, through PyCUDA."""
