@@ -171,7 +171,8 @@ def _check_memory(view: DeviceArray, strides: tuple[int, ...], name: str) -> Non
             f"{name} has elements from {first:#x} to {last:#x}, expected them within their "
             f"allocation, {base:#x} to {base + size:#x}"
         )
-    if view.pointer % view.dtype.itemsize or any(s % view.dtype.itemsize for s in strides):
+    steps = [s for n, s in zip(view.shape, strides, strict=True) if n > 1]
+    if any(step % view.dtype.itemsize for step in (view.pointer, *steps)):
         raise ValueError(f"{name} has elements that are not aligned, expected aligned ones")
 
 

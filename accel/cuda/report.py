@@ -56,5 +56,5 @@ def _kernels(architecture: int | None) -> str:
     except BuildError as error:
         nvcc = f"not compiled: {error.reason}"
     if not count:
-        return f"no PTX was shipped for these sources; what is used is {nvcc}"
-    return f"shipped PTX ({count} of {len(there)} modules); what is not there is {nvcc}"
+        return f"no PTX was shipped for these sources: they are {nvcc}"
+    return f"shipped PTX ({count} of {len(there)} modules); others are {nvcc}"
