@@ -4,6 +4,7 @@ Every native part is optional: where its compiler is missing or fails, the wheel
 it, and ``refrnn_accel/_build.json`` keeps the command and the first error line for ``refrnn info``.
 """
 
+import importlib
 import importlib.util
 import json
 import re
@@ -19,31 +20,34 @@ from setuptools.errors import CompileError
 
 
 class Library(Extension):
-    """A shared library that no Python imports: a script of its own says how it is made."""
+    """Files that no Python imports: a module of accel says how they are made."""
 
-    def __init__(self, name, file, script):
+    def __init__(self, name, file, module):
         super().__init__(name, [])
-        self.file, self.script = file, script
+        self.file, self.module = file, module
 
     def build(self, target):
-        """Build it to this file; None: where the script keeps what was built."""
-        spec = importlib.util.spec_from_file_location("library_script", self.script)
-        script = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(script)
+        """Build it to this file or folder; None: where the module keeps what was built."""
+        maker = accel_module(self.module)
         try:
-            if target is None:
-                script.library()
-            elif not script.is_usable(target):
-                script.Recipe.of_this_machine().build(target)
-        except script.BuildError as error:
-            if target is not None:
-                target.unlink(missing_ok=True)  # an older build's
+            maker.install(target)
+        except maker.BuildError as error:
             raise CompileError(error.reason, error.command) from error
+
+
+def accel_module(name):
+    """Import a module of accel, which is not installed yet, under the name it is going to have."""
+    spec = importlib.util.spec_from_file_location(
+        "refrnn_accel", "accel/__init__.py", submodule_search_locations=["accel"]
+    )
+    sys.modules.setdefault("refrnn_accel", importlib.util.module_from_spec(spec))
+    return importlib.import_module(name)
 
 
 # Optional parts, one Extension each, named as they are imported ("refrnn_accel.cpu._kernels").
 NATIVE_PARTS: list[Extension] = [
-    Library("refrnn_accel.softcuda.lib.libcuda", "libcuda.so.1", "accel/softcuda/build.py"),
+    Library("refrnn_accel.softcuda.lib.libcuda", "libcuda.so.1", "refrnn_accel.softcuda.build"),
+    Library("refrnn_accel.cuda.ptx", "ptx", "refrnn_accel.cuda.shipped"),
 ]
 
 
@@ -138,8 +142,9 @@ setup(
     package_data={
         "refrnn": ["py.typed"],
         "refrnn.datasets": ["*.npz", "*.txt"],
-        "refrnn_accel": ["py.typed"],
-        # The sources too: the library is built again where what the wheel has does not fit.
+        "refrnn_accel": ["py.typed", "include/refrnn/*.h"],
+        # Sources too: what the wheel has is built again where it does not fit.
+        "refrnn_accel.cuda": ["kernels/*.cu", "kernels/*.cuh"],
         "refrnn_accel.softcuda": ["src/*.h", "src/*/*.h", "src/*/*.cpp", "kernels/*"],
     },
     include_package_data=False,

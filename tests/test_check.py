@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from refrnn_accel.cuda import context
 
 from refrnn import Packed, forward
 from refrnn.arithmetic import MonteCarlo
@@ -139,6 +140,43 @@ def test_a_case_is_what_its_generator_draws():
     assert one.parameters == two.parameters
     assert np.abs(one.parameters.W_hh).max() <= 2 / 5**0.5
     assert np.abs(one.state_0.c).min() > 0
+
+
+# --- the device ---------------------------------------------------------------------------------
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_runs(capsys, monkeypatch):
+    context.driver.cache_clear()
+    monkeypatch.setitem(sys.modules, "pycuda", None)
+    status, out, err = check(capsys, "--device", "cuda", *FEW)
+    assert (status, out) == (2, "")
+    assert "--device has value 'cuda', and PyCUDA is missing" in err
+
+
+@pytest.mark.parametrize(
+    ("choice", "software", "message"),
+    [
+        ("cuda", True, "--device has value 'cuda', and the device of this process is Planted"),
+        ("cuda", False, "--device has value 'cuda', and of lanes none runs on a device"),
+    ],
+)
+def test_a_device_is_honoured_or_refused(capsys, monkeypatch, choice, software, message):
+    facts = {"device": "Planted", "software": software}
+    monkeypatch.setattr("refrnn.cli.device.describe", lambda: facts)
+    status, out, err = check(capsys, "--device", choice, "--unroll", "lanes", *FEW)
+    assert (status, out) == (2, "")
+    assert message in err
+
+
+def test_a_failure_is_repeated_on_the_same_device(capsys, monkeypatch, spec):
+    facts = {"device": "Planted", "software": False, "compute_capability": "9.9"}
+    monkeypatch.setattr("refrnn.cli.device.describe", lambda: facts)
+    wrong = ("--unroll", spec("WrongByTwoTolerances"))
+    status, out, _ = check(capsys, "--device", "cuda", *wrong, *FEW)
+    assert status == 1
+    assert "CUDA device: Planted, compute capability 9.9" in out
+    (again,) = [line for line in out.splitlines() if line.startswith("  again")]
+    assert again.endswith(" --device cuda")
 
 
 # --- a run where all is well --------------------------------------------------------------------

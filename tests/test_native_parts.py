@@ -14,14 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import refrnn_accel
+from refrnn_accel.cuda import context, sources
+from refrnn_accel.cuda.shipped import SHIPPED
 from refrnn_accel.softcuda import build as softcuda_build
 
 from refrnn.cli import info
 
 SETUP = Path(__file__).parents[1] / "setup.py"
+ACCEL = Path(refrnn_accel.__file__).parent
 LIBRARY = "refrnn_accel.softcuda.lib.libcuda"
+PTX = "refrnn_accel.cuda.ptx"
 
-#: Writes the file that -o names, unless a source or library is called bad.
+#: Writes the file that -o names, unless a source or library is called bad. It is nvcc too.
 COMPILER = """\
 #!{python}
 import pathlib, sys
@@ -31,7 +36,8 @@ if "bad" in arguments:
     sys.exit(1)
 if arguments == "--version":
     sys.exit(print("compiler 1"))
-pathlib.Path(sys.argv[sys.argv.index("-o") + 1]).write_bytes(b"made")
+made = pathlib.Path(sys.argv[sys.argv.index("-o") + 1])
+made.write_text('.version 9.5\\n.target sm_75\\n.file 1 "/where/it/was/made/kernel.cu"\\n')
 """
 
 
@@ -44,14 +50,17 @@ def prepare(folder: Path, parts: str | None, *sources: str) -> Path:
         assert found == 1
     (folder / "setup.py").write_text(text)
     (folder / "accel/softcuda/src/part").mkdir(parents=True)
-    shutil.copy(softcuda_build.__file__, folder / "accel/softcuda/build.py")
-    for package in ("accel", "accel/softcuda"):
-        (folder / package / "__init__.py").write_text("")
+    for part in ("", "softcuda", "cuda", "cuda/kernels"):
+        (folder / "accel" / part).mkdir(exist_ok=True)
+        for path in (*(ACCEL / part).glob("*.py"), *(ACCEL / part).glob("*.cu*")):
+            shutil.copy(path, folder / "accel" / part)
     for name in ("good.c", "bad.c", *(f"softcuda/src/part/{source}" for source in sources)):
         (folder / "accel" / name).write_text("")
     compiler = folder / "compiler.py"
     compiler.write_text(COMPILER.format(python=sys.executable))
     compiler.chmod(0o755)
+    (folder / "toolkit/bin").mkdir(parents=True)
+    shutil.copy(compiler, folder / "toolkit/bin/nvcc")
     return compiler
 
 
@@ -59,7 +68,12 @@ def run_setup(folder: Path, compiler: str, *command: str) -> None:
     subprocess.run(
         [sys.executable, "setup.py", "-q", *command],
         cwd=folder,
-        env=os.environ | {"CC": compiler, "LDSHARED": compiler, "CXX": compiler},
+        env={
+            **os.environ,
+            **dict.fromkeys(("CC", "CXX", "LDSHARED"), str(compiler)),
+            "CUDA_HOME": str(folder / "toolkit"),
+            "SOFTCUDA_CACHE": str(folder / "cache"),
+        },
         check=True,
         capture_output=True,
     )
@@ -109,7 +123,7 @@ def test_a_missing_compiler_is_named(tmp_path: Path) -> None:
 
 
 def test_the_library_is_built_by_its_own_recipe(tmp_path: Path) -> None:
-    assert build(tmp_path, None, "good.cpp") == {LIBRARY: {"built": True}}
+    assert build(tmp_path, None, "good.cpp")[LIBRARY] == {"built": True}
     folder = tmp_path / "out/refrnn_accel/softcuda/lib"
     assert sorted(path.name for path in folder.iterdir()) == ["build.json", "libcuda.so.1"]
 
@@ -144,6 +158,8 @@ def test_one_wheel_serves_every_python_with_the_library_or_without(
     assert (tmp_path / "unpacked/refrnn_accel/_build.json").exists()
     library = tmp_path / "unpacked/refrnn_accel/softcuda/lib/libcuda.so.1"
     assert library.exists() == there
+    assert list((tmp_path / "unpacked/refrnn_accel/cuda").glob("ptx/*.ptx"))
+    assert list((tmp_path / "unpacked/refrnn_accel/cuda").glob("kernels/*.cu"))
 
 
 def test_a_wheel_with_an_extension_is_of_one_python(tmp_path: Path) -> None:
@@ -151,6 +167,61 @@ def test_a_wheel_with_an_extension_is_of_one_python(tmp_path: Path) -> None:
     run_setup(tmp_path, str(compiler), "bdist_wheel", "--dist-dir", "dist")
     (wheel,) = (tmp_path / "dist").iterdir()
     assert f"-cp{sys.version_info[0]}{sys.version_info[1]}-" in wheel.name
+
+
+# --- the PTX of the CUDA kernels ---
+
+
+def test_ptx_is_named_for_its_sources_and_lowered(tmp_path: Path) -> None:
+    assert build(tmp_path, None, "good.cpp")[PTX] == {"built": True}
+    made = list(tmp_path.glob("out/refrnn_accel/cuda/ptx/*"))
+    assert len(made) == len(SHIPPED)
+    packed = sources.PACKAGE._replace(ptx=made[0].parent)
+    for entry in SHIPPED:
+        text = packed.ptx_file(*entry).read_text()
+        assert text.startswith(".version 6.3\n")
+        assert '.file 1 "kernel.cu"' in text
+
+
+@pytest.mark.parametrize(
+    ("nvcc", "command", "error"),
+    [
+        (None, "", "CUDA_HOME has value "),
+        (
+            "echo 'k.cu(3): error: boom'; exit 1",
+            " --ptx -arch=compute_",
+            "k.cu(3): error",
+        ),
+    ],
+)
+def test_ptx_that_is_not_built_leaves_its_reason(
+    tmp_path: Path, nvcc: str | None, command: str, error: str
+) -> None:
+    compiler = prepare(tmp_path, None, "good.cpp")
+    old = tmp_path / "out/refrnn_accel/cuda/ptx/contiguous-of-older-sources.compute_75.ptx"
+    old.parent.mkdir(parents=True)
+    old.write_text("")
+    program = tmp_path / "toolkit/bin/nvcc"
+    program.unlink()
+    if nvcc is not None:
+        program.write_text(f"#!/bin/sh\n{nvcc}\n")
+        program.chmod(0o755)
+    run_setup(tmp_path, str(compiler), "build_ext", "--build-lib", "out")
+    parts = json.loads((tmp_path / "out/refrnn_accel/_build.json").read_text())["parts"]
+    assert parts[LIBRARY] == {"built": True}
+    assert parts[PTX]["built"] is False
+    assert command in parts[PTX]["command"]
+    assert parts[PTX]["error"].startswith(error)
+    assert not old.exists()
+
+
+def test_an_editable_installation_ships_no_ptx(tmp_path: Path) -> None:
+    """Its sources may change; whether there is an nvcc for them is still written down."""
+    compiler = prepare(tmp_path, None, "good.cpp")
+    run_setup(tmp_path, str(compiler), "build_ext", "--inplace")
+    parts = json.loads((tmp_path / "accel/_build.json").read_text())["parts"]
+    assert parts[PTX] == {"built": True}
+    assert not list(tmp_path.rglob("*.ptx"))
 
 
 @pytest.fixture
@@ -225,6 +296,28 @@ def test_info_shows_what_was_built_and_why_not(
     assert "refrnn_accel.cuda: not built" in text
     assert "nvcc -c x.cu" in text
     assert "nvcc: error 1" in text
+
+
+def test_info_says_why_there_is_no_cuda(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accelerators(tmp_path, monkeypatch, {"format": 1, "parts": {}})
+    for name in [name for name in sys.modules if name.startswith("refrnn_accel.")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert "device        none: refrnn_accel.cuda is not installed" in show(capsys)
+
+
+def test_info_says_what_cuda_needs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Without PyCUDA, and without an nvcc."""
+    context.driver.cache_clear()
+    monkeypatch.setitem(sys.modules, "pycuda", None)
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
+    text = show(capsys)
+    assert "device        none: PyCUDA is missing" in text
+    assert "softcuda install-pycuda" in text
+    assert f"CUDA_HOME has value '{tmp_path}', and bin/nvcc is not there" in text
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["BuildError", "Recipe", "cache_folder", "find_compiler", "library"]
+__all__ = ["BuildError", "Recipe", "cache_folder", "find_compiler", "install", "library"]
 
 PACKAGE = Path(__file__).parent
 SOURCES = PACKAGE / "src"
@@ -231,6 +231,29 @@ def library(*, progress: Callable[[str], None] | None = None, strict: bool = Fal
             progress(f"building {built} with {recipe.compiler}, once")
         recipe.build(built)
     return built
+
+
+def install(target: Path | None) -> None:
+    """Build the library for an installation, unless it is there and serves.
+
+    Parameters
+    ----------
+    target : Path or None
+        File to build it to; None for the cache, where an editable installation has it.
+
+    Raises
+    ------
+    BuildError
+        If it cannot be built. An older one is then not left behind.
+    """
+    if target is None:
+        library()
+    elif not is_usable(target):
+        try:
+            Recipe.of_this_machine().build(target)
+        except BuildError:
+            target.unlink(missing_ok=True)
+            raise
 
 
 def is_usable(path: Path) -> bool:

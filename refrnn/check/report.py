@@ -27,6 +27,7 @@ def report(
     selection: Selection,
     *,
     rule: str = "-",
+    device: str = "auto",
 ) -> str:
     """The whole report.
 
@@ -38,6 +39,8 @@ def report(
     selection : Selection
     rule : str
         The character lines are drawn with.
+    device : str
+        What ``--device`` was, for the commands that repeat a failure.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def report(
     notes = _not_offered(outcomes)
     if notes:
         parts.append("\n".join(["Not offered, and not counted as passed:", *notes]))
-    failed = failures(outcomes, candidates)
+    failed = failures(outcomes, candidates, device=device)
     if failed:
         parts.append("\n".join(failed))
     return "\n\n".join(parts)
@@ -69,14 +72,19 @@ def explain(outcome: Outcome) -> str:
     return f"{outcome.unroll}: {where}{by}: {outcome.worst}"
 
 
-def failures(outcomes: Sequence[Outcome], candidates: Sequence[Candidate]) -> list[str]:
+def failures(
+    outcomes: Sequence[Outcome], candidates: Sequence[Candidate], *, device: str = "auto"
+) -> list[str]:
     """For each unroll that failed: how often, its worst element, its first crash, how to repeat it.
 
     Parameters
     ----------
     outcomes : sequence of Outcome
     candidates : sequence of Candidate
+    device : str, optional
+        What ``--device`` was.
     """
+    where = "" if device == "auto" else f" --device {device}"
     specs = {c.name: c.spec for c in candidates}
     lines = []
     for name in dict.fromkeys(o.unroll for o in outcomes if o.failed):
@@ -91,7 +99,7 @@ def failures(outcomes: Sequence[Outcome], candidates: Sequence[Candidate]) -> li
         shown = max(wrong, key=_tolerances) if wrong else crashed[0]
         lines.append(
             f"  again  refrnn check --unroll {specs.get(name, name)} --cell {shown.cell} "
-            f"--dtype {shown.dtype} --case {shown.case}"
+            f"--dtype {shown.dtype} --case {shown.case}{where}"
         )
     return lines
 

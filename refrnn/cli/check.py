@@ -6,8 +6,9 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..cases import CELL_NAMES, HARD_CASES
 from ..check import (
@@ -22,6 +23,8 @@ from ..check import (
 )
 from ..check.record import dump, record
 from ..check.report import report
+from ..unroll import BUILT_IN
+from .device import DEVICES, DeviceChoiceError, use
 from .info import collect
 from .progress import Progress
 
@@ -41,6 +44,7 @@ examples:
   refrnn check                                      everything that is installed
   refrnn check --unroll lanes --cell lstm --quick   one unroll on one cell
   refrnn check --unroll mypackage.kernels:MyUnroll  your own, from an importable module
+  refrnn check --device softcuda --unroll cuda      CUDA kernels on a machine without a GPU
   refrnn check --json result.json                   every single comparison, machine readable"""
 
 
@@ -79,6 +83,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             help=f"{text}; may be repeated: {', '.join(choices)}",
         )
     parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="where unrolls of CUDA run: on the device of the driver that is found (auto), on the "
+        "one in software, which needs no GPU, or on a GPU and nothing else (cuda)",
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="take 27 utterances of Japanese Vowels, not 270"
     )
     parser.add_argument(
@@ -104,8 +115,10 @@ def run(args: argparse.Namespace) -> int:
     selection = _selection(args)
     try:
         _check_writable(args.json)
+        use(args.device)
         candidates = find_candidates(args.unroll)
-    except (LoadError, OSError) as error:
+        _check_used(args.device, candidates)
+    except (DeviceChoiceError, LoadError, OSError) as error:
         return _usage(str(error))
     progress = Progress(sys.stderr, "refrnn check")
     try:
@@ -125,13 +138,14 @@ def run(args: argparse.Namespace) -> int:
             seconds=seconds,
         )
     )
+    device = _device(environment, candidates)
     if args.json == "-":
         print(text)
     else:
         title = f"refrnn check {environment['version']}, NumPy {environment['numpy']['version']}"
-        body = report(outcomes, candidates, selection, rule=_rule())
+        body = report(outcomes, candidates, selection, rule=_rule(), device=args.device)
         verdict = f"{_verdict(outcomes, candidates, status)} {seconds:.0f} s."
-        print(_printable(f"{title}, {environment['python']}\n{body}\n\n{verdict}"))
+        print(_printable(f"{title}, {environment['python']}\n{device}{body}\n\n{verdict}"))
         if args.json is not None:
             try:
                 Path(args.json).write_text(text + "\n", encoding="utf-8")
@@ -190,6 +204,23 @@ def _selection(args: argparse.Namespace) -> Selection:
         chosen(args.case, (*HARD_CASES, VOWELS)),
     )
     return selection._replace(every=10, every_reversed=10) if args.quick else selection
+
+
+def _device(environment: Mapping[str, Any], candidates: Sequence[Candidate]) -> str:
+    """A line with the name of the device, if there is one and an unroll that may run on it."""
+    facts = environment["cuda"]
+    if facts["device"] is None or all(c.name in BUILT_IN for c in candidates):
+        return ""
+    return f"CUDA device: {facts['device']}, compute capability {facts['compute_capability']}\n"
+
+
+def _check_used(device: str, candidates: Sequence[Candidate]) -> None:
+    """Refuse a device that nothing would be run on."""
+    names = [c.name for c in candidates]
+    if device != "auto" and all(name in BUILT_IN for name in names):
+        raise DeviceChoiceError(
+            f"--device has value {device!r}, and of {', '.join(names)} none runs on a device"
+        )
 
 
 def _check_writable(name: str | None) -> None:

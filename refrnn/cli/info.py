@@ -1,7 +1,7 @@
 """``refrnn info``: what is installed, and why something is not.
 
 Needs NumPy only. Nothing is imported to find out whether it is there, except the unrolls that
-packages register: those are loaded, since only loading shows whether they can be.
+packages register and PyCUDA: those are loaded, since only loading shows whether they can be.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import _version
 from ..unroll.registry import BUILT_IN, ENTRY_POINT_GROUP, installed_unrolls
+from . import device
 
 __all__ = ["add_parser", "collect", "run"]
 
@@ -30,7 +31,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     ----------
     subparsers : what ``ArgumentParser.add_subparsers`` returned; gains one parser
     """
-    text = "Show versions, BLAS, unrolls, native parts and extras, and why something is missing."
+    text = (
+        "Show versions, BLAS, unrolls, native parts, CUDA and extras, and what is missing and why."
+    )
     parser = subparsers.add_parser("info", help=text, description=text)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
     parser.set_defaults(run=run)
@@ -61,7 +64,7 @@ def collect() -> dict[str, Any]:
     -------
     dict
         Keys ``version``, ``location``, ``python``, ``platform``, ``numpy``, ``unrolls``,
-        ``native`` and ``extras``.
+        ``native``, ``cuda`` and ``extras``.
     """
     return {
         "version": _version.__version__,
@@ -71,6 +74,7 @@ def collect() -> dict[str, Any]:
         "numpy": _numpy(),
         "unrolls": _unrolls(),
         "native": _native_parts(),
+        "cuda": device.describe(),
         "extras": _extras(),
     }
 
@@ -170,6 +174,9 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         "native parts of refrnn_accel",
         *_native_lines(facts["native"]),
         "",
+        "cuda",
+        *_cuda_lines(facts["cuda"]),
+        "",
         "extras",
         *_extra_lines(facts["extras"]),
     ]
@@ -188,6 +195,16 @@ def _native_lines(native: dict[str, Any]) -> list[str]:
         if not part["built"]:
             lines += [f"    command: {part['command']}", f"    error:   {part['error']}"]
     return lines
+
+
+def _cuda_lines(cuda: dict[str, Any]) -> list[str]:
+    """The device or why there is none, PyCUDA, and where kernels come from."""
+    shown = f"{cuda['device']}, compute capability {cuda['compute_capability']}"
+    return [
+        f"  device        {shown if cuda['device'] else 'none: ' + cuda['reason']}",
+        f"  PyCUDA        {cuda['pycuda'] or 'not installed'}",
+        f"  kernels       {cuda['kernels']}",
+    ]
 
 
 def _extra_lines(extras: dict[str, Any]) -> list[str]:
