@@ -75,6 +75,9 @@ class Cut(NamedTuple):
     blocks: int
     exchange: str
 
+    #: File of the kernels.
+    source = "recurrence.cu"
+
     @property
     def threads(self) -> int:
         """Of a block."""

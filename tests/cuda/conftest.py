@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,10 @@ from refrnn_accel import softcuda
 try:
     ctypes.CDLL("libcuda.so.1")
 except OSError:
-    softcuda.activate()
+    # As many multiprocessors as teams of many blocks need. Registers are asked of nobody: ptxas
+    # takes longer than most tests.
+    softcuda.activate(multiprocessors=int(os.environ.get("SOFTCUDA_MULTIPROCESSORS", "128")))
+    os.environ["SOFTCUDA_PTXAS"] = ""
 
 
 @pytest.fixture(scope="session")
