@@ -158,7 +158,8 @@ class Recurrence:
         try:
             function.set_attribute(cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES, size)
             if choice.cut.exchange != "Tagged":
-                return launch({})
+                launch({})
+                return
             slots = choice.cut.slot_bytes(choice.teams, schedule.lanes_of_team)
             with _ONE_MEETING:
                 meeting: _Meeting = self._context.cached("meeting", _Meeting)
