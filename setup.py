@@ -138,7 +138,7 @@ setup(
     package_data={
         "refrnn": ["py.typed"],
         "refrnn.datasets": ["*.npz", "*.txt"],
-        "refrnn_accel": ["py.typed"],
+        "refrnn_accel": ["py.typed", "include/refrnn/*.h"],
         # The sources too: the library is built again where what the wheel has does not fit.
         "refrnn_accel.softcuda": ["src/*.h", "src/*/*.h", "src/*/*.cpp", "kernels/*"],
     },
