@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+
 from refrnn.lanes import LaneSchedule
 
 LENGTHS = [9, 2, 4, 1, 6, 3, 2, 5, 1, 3]
