@@ -194,15 +194,16 @@ class CudaUnroll:
         kernel, dtype, stream = choice.cut.cell, batch.dtype, self.stream
         N, H = batch.total_steps, cell.hidden_size
         arrays = {
-            "x": self._inputs(context, batch),
+            "x": self._own(context, batch.values, "values"),
             "W_ih": upload(context, parameters["W_ih"], stream),
             "weights": upload(context, choice.cut.pack(parameters["W_hh"]), stream),
             "a": empty(context, (N, kernel.gates * H), dtype),
             "y": empty(context, (N, H), dtype),
         }
         for letter, array in zip(cell.state_names, state_0, strict=True):
-            arrays[f"{letter}_0"] = upload(context, array, stream)
-            arrays[f"{letter}_n"] = upload(context, array, stream)  # of length 0: unchanged
+            name = f"state_0.{letter}"
+            arrays[f"{letter}_0"] = self._own(context, array, name)
+            arrays[f"{letter}_n"] = self._own(context, array, name)  # at length 0 it stays
         if kernel.has_c:
             arrays["c"] = empty(context, (N, H), dtype)
         if kernel.has_q:
@@ -223,12 +224,11 @@ class CudaUnroll:
             wait(stream)  # the bias goes back to the pool
         return saved
 
-    def _inputs(self, context: DeviceContext, batch: RaggedBatch) -> DeviceArray:
-        """The inputs, in memory that nobody changes before backward."""
-        if not is_on_device(batch.values):
-            return upload(context, batch.values, self.stream)
-        theirs = as_device_array(context, batch.values, name="values")
-        return _copied(context, theirs, self.stream)
+    def _own(self, context: DeviceContext, array: Any, name: str) -> DeviceArray:
+        """A copy on the device, which nobody else changes."""
+        if not is_on_device(array):
+            return upload(context, array, self.stream)
+        return _copied(context, as_device_array(context, array, name=name), self.stream)
 
     def _products(self, context: DeviceContext, dtype: np.dtype[Any]) -> Products:
         module = load_module(context, "products.cu")
@@ -244,15 +244,16 @@ class CudaUnroll:
     ) -> dict[str, DeviceArray]:
         saved: _Saved = tape.saved
         kernel, dtype, stream = saved.choice.cut.cell, tape.dtype, self.stream
-        N, H = d_output.shape
+        N, H = saved.arrays["y"].shape
         arrays = {
-            "d_y": upload(context, d_output, stream),
+            "d_y": self._there(context, d_output, "d_output"),
             "d_a": empty(context, (N, kernel.cotangents * H), dtype),
             "d_x": empty(context, saved.arrays["x"].shape, dtype),
         }
         for letter, array in zip(tape.cell.state_names, d_state_n, strict=True):
-            arrays[f"d_{letter}_n"] = upload(context, array, stream)
-            arrays[f"d_{letter}_0"] = upload(context, array, stream)
+            name = f"d_state_n.{letter}"
+            arrays[f"d_{letter}_n"] = self._there(context, array, name)
+            arrays[f"d_{letter}_0"] = self._own(context, array, name)
         if kernel.phases == 2:
             arrays["rh"] = empty(context, (N, H), dtype)
         if N:
@@ -268,6 +269,12 @@ class CudaUnroll:
             raise device_error(error, "the products after the recurrence") from error
         wait(stream)
         return arrays
+
+    def _there(self, context: DeviceContext, array: Any, name: str) -> DeviceArray:
+        """On the device: a copy of a host array, and what lies there as it is."""
+        if not is_on_device(array):
+            return upload(context, array, self.stream)
+        return as_device_array(context, array, name=name)
 
     def _gradients(
         self, context: DeviceContext, tape: Tape, made: Mapping[str, DeviceArray]
