@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import refrnn as rr
-from refrnn.unroll.base import Gradients, Run
 from refrnn_accel.cuda import CudaUnroll
 from refrnn_accel.cuda.arrays import DeviceArray
 from refrnn_accel.cuda.context import use_context
 from refrnn_accel.cuda.recurrence import upload
+
+import refrnn as rr
+from refrnn.unroll.base import Gradients, Run
 
 RNG = np.random.default_rng(0)
 BATCH = rr.RaggedBatch.from_sequences([RNG.normal(size=(n, 3)) for n in (3, 0, 5, 1)])
