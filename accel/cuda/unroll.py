@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refrnn.errors import UnsupportedCase
+from refrnn.errors import DeviceError, UnsupportedCase
 from refrnn.parameters import CellParameters
 from refrnn.ragged import RaggedBatch
 from refrnn.types import Array
@@ -104,6 +104,15 @@ class CudaUnroll:
         plain = {"result": "numpy", "patience": 10.0}
         shown = [f"{k}={v!r}" for k, v in vars(self).items() if v != plain.get(k)]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    @staticmethod
+    def unavailable() -> str | None:
+        """Why there is no device to work on; None if there is one."""
+        try:
+            driver()
+        except DeviceError as error:
+            return str(error)
+        return None
 
     def supports(self, cell: AnyCell, dtype: np.dtype[Any], *, reverse: bool = False) -> str | None:
         """None if the kernels have this cell and dtype and it fits on the device, else why not.
