@@ -24,6 +24,7 @@ from .recurrence import DeviceSchedule, Recurrence, upload, wait
 
 __all__ = ["CudaUnroll"]
 
+_MOST_PATIENCE = 4000.0  # the kernels count microseconds in 32 bits
 _MOST_SCRATCH = 256 << 20  # bytes; less memory only means more launches
 
 
@@ -99,6 +100,8 @@ class CudaUnroll:
         self.lanes = None if lanes is None else check_integer(lanes, "lanes", minimum=1)
         self.result = result
         self.patience = check_positive_float(patience, "patience")
+        if self.patience > _MOST_PATIENCE:
+            raise ValueError(f"patience has value {patience}, expected at most {_MOST_PATIENCE} s")
 
     def __repr__(self) -> str:
         plain = {"result": "numpy", "patience": 10.0}
