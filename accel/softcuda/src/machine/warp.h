@@ -190,7 +190,7 @@ class Warp {
   int64_t turn_ = 0;
   size_t last_ = 0;  // the split that ran before
   uint64_t changes_seen_ = 0;
-  int64_t idle_ = 0;          // instructions since memory has changed
+  int64_t idle_ = 0;  // instructions since memory has changed
   bool is_spinning_ = false;
   Mask cluster_arrived_ = 0;  // lanes that have not waited since
   std::unique_ptr<WarpOrder> order_;
