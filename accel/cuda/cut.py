@@ -128,7 +128,7 @@ class Cut(NamedTuple):
     def backward_bytes(self, lanes: int) -> int:
         """Bytes of shared memory of a block that steps this many lanes back."""
         size = self.dtype.itemsize
-        stride = self.columns + 128 // self.split // size
+        stride = self.columns + max(128 // self.split // size, self.vector_size)
         sums = 2 * (self.threads // 32) * stride * size
         received = 2 * self.blocks * self.units * size if self.exchange == "Clustered" else 0
         own = self.threads * 2 * size

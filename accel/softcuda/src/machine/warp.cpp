@@ -217,6 +217,7 @@ void Warp::merge_equal() {
 
 void Warp::run(int64_t& budget) {
   const Schedule schedule = block_.grid().limits().schedule;
+  const uint64_t changes = worker_.changes();
   while (budget > 0 && live_ != 0 && choose()) {
     Split* split = &running();
     stand_at(static_cast<size_t>(current_));
@@ -235,6 +236,7 @@ void Warp::run(int64_t& budget) {
     changes_seen_ = worker_.changes();
     if (idle_ > kLongSpin && release_parked()) idle_ = 0;
   }
+  is_spinning_ = budget <= 0 && worker_.changes() == changes;
 }
 
 // Execute one split until its turn is over, it changes course, or it meets others.
