@@ -14,8 +14,12 @@ from refrnn.lanes import LaneSchedule, row_tile_cost
 
 from .context import Device
 from .cut import Cut, KernelCell, columns_of
+from .stream_cut import StreamCut
 
-__all__ = ["VARIANTS", "Choice", "choose", "laid_out"]
+__all__ = ["VARIANTS", "AnyCut", "Choice", "choose", "laid_out"]
+
+#: A way of cutting W_hh, or of not cutting it.
+AnyCut = Cut | StreamCut
 
 #: Ways of keeping W_hh, the preferred first: in one block, in a cluster of blocks, in a team of
 #: blocks that exchange through memory, or in memory, read at every step.
@@ -29,6 +33,8 @@ _OTHER_REGISTERS = {4: 48, 8: 72}
 _MOST_THREADS = 1024
 _MOST_CLUSTER = 8  # blocks that every device with clusters can have in one
 _CLUSTERS_FROM = 90
+_MOST_LANES = 32  # of a team: more would only make steps longer
+_STREAM_LANES = (1, 2, 4)  # that there are kernels for
 # What a step costs whatever the number of lanes, in lanes: the barrier and the loop.
 _STEP_OVERHEAD = 1.0
 
@@ -40,7 +46,7 @@ class Choice(NamedTuple):
     ----------
     variant : str
         One of :data:`VARIANTS`.
-    cut : Cut
+    cut : Cut or StreamCut
     blocks : int
         Of a team: those that own a unit.
     teams : int
@@ -50,7 +56,7 @@ class Choice(NamedTuple):
     """
 
     variant: str
-    cut: Cut
+    cut: AnyCut
     blocks: int
     teams: int
     lanes_of_team: int
@@ -65,7 +71,7 @@ def choose(
     *,
     variant: str | None = None,
     team: int | None = None,
-) -> tuple[str, Cut] | str:
+) -> tuple[str, AnyCut] | str:
     """The preferred cut that fits a device, or why none does.
 
     Parameters
@@ -81,7 +87,7 @@ def choose(
 
     Returns
     -------
-    tuple of str and Cut, or str
+    tuple of str and a cut, or str
     """
     reasons = []
     for name in VARIANTS if variant is None else (variant,):
@@ -105,7 +111,7 @@ def choose(
 
 def laid_out(
     variant: str,
-    cut: Cut,
+    cut: AnyCut,
     lengths: Any,
     hidden_size: int,
     device: Device,
@@ -116,7 +122,7 @@ def laid_out(
     Parameters
     ----------
     variant : str
-    cut : Cut
+    cut : Cut or StreamCut
     lengths : ndarray of int64, shape (B,)
     hidden_size : int
     device : Device
@@ -147,28 +153,33 @@ def laid_out(
             )
         lanes_of_team = most
     teams = -(-schedule.num_lanes // lanes_of_team)
+    if isinstance(cut, StreamCut):
+        cut = cut._replace(lanes=next(n for n in _STREAM_LANES if n >= lanes_of_team))
     return Choice(variant, cut, blocks, teams, lanes_of_team, schedule)
 
 
-def _blocks(cut: Cut, hidden_size: int) -> int:
+def _blocks(cut: AnyCut, hidden_size: int) -> int:
     """Blocks of a team: those of a cluster all meet, others only if they own a unit."""
+    if isinstance(cut, StreamCut):
+        return 1
     return cut.blocks if cut.exchange == "Clustered" else -(-hidden_size // cut.units)
 
 
-def _most_lanes(cut: Cut, device: Device) -> int:
+def _most_lanes(cut: AnyCut, device: Device) -> int:
     """Lanes whose states fit into the shared memory of a block."""
     lanes = 0
-    while lanes < 32 and _shared_bytes(cut, lanes + 1) <= device.shared_memory:
+    limit = cut.lanes if isinstance(cut, StreamCut) else _MOST_LANES
+    while lanes < limit and _shared_bytes(cut, lanes + 1) <= device.shared_memory:
         lanes += 1
     return lanes
 
 
-def _shared_bytes(cut: Cut, lanes: int) -> int:
+def _shared_bytes(cut: AnyCut, lanes: int) -> int:
     static = 16 if cut.exchange == "Tagged" else 0  # the ticket
     return max(cut.forward_bytes(lanes), cut.backward_bytes(lanes)) + static
 
 
-def _misfit(cut: Cut, blocks: int, device: Device) -> str | None:
+def _misfit(cut: AnyCut, blocks: int, device: Device) -> str | None:
     """Why a cut does not fit a device."""
     if cut.exchange == "Clustered" and device.architecture < _CLUSTERS_FROM:
         return (
@@ -189,7 +200,9 @@ def _misfit(cut: Cut, blocks: int, device: Device) -> str | None:
     return None
 
 
-def _cuts(variant: str, cell: KernelCell, dtype: np.dtype[Any], hidden_size: int) -> Iterator[Cut]:
+def _cuts(
+    variant: str, cell: KernelCell, dtype: np.dtype[Any], hidden_size: int
+) -> Iterator[AnyCut]:
     """The cuts of a variant, the fewest blocks first."""
     columns = columns_of(hidden_size)
     if variant == "block":
@@ -204,6 +217,9 @@ def _cuts(variant: str, cell: KernelCell, dtype: np.dtype[Any], hidden_size: int
             elif blocks <= _MOST_CLUSTER:
                 yield _cut(cell, dtype, columns, units, blocks, "Clustered")
             units //= 2
+    else:
+        for lanes in reversed(_STREAM_LANES):
+            yield StreamCut(cell, dtype, columns, lanes)
 
 
 def _cut(

@@ -39,6 +39,8 @@ PROGRAMS = {
     "block": Program("lstm", 5, 2, {"variant": "block", "lanes": 3}),
     "block of many warps": Program("gru", 40, 4, {"variant": "block", "lanes": 4}),
     "two phases": Program("gru_before", 40, 1, {"variant": "block", "lanes": 2}),
+    "stream": Program("lstm", 20, 2, {"variant": "stream", "lanes": 3}),
+    "stream, 32 chains": Program("gru_before", 270, 1, {"variant": "stream", "lanes": 2}),
     "team": Program("lstm", 40, 10, {"variant": "team", "team": 5, "lanes": 3}),
     "team, double": Program("gru_before", 20, 3, {"variant": "team", "team": 3}, dtype="float64"),
     "cluster": Program("lstm", 72, 6, {"variant": "cluster", "team": 3, "lanes": 3}, 90),

@@ -9,16 +9,24 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from refrnn_accel.cuda.sources import PACKAGE
 
 from .mutants import EQUIVALENT, Mutant, mutants
 from .mutation_program import PROGRAMS
 
 ROOT = Path(__file__).parents[2]
-FILES = ("vectors.cuh", "slice.cuh", "schedule.cuh", "exchange.cuh", "forward.cuh", "backward.cuh")
+FILES = sorted(
+    path.name
+    for path in PACKAGE.kernels.glob("*.cuh")
+    if path.name not in ("products.cuh", "row_sums.cuh")  # held by tests/cuda/test_products.py
+)
 #: In which order programs are tried: what is most likely to notice comes first.
-FIRST = {"exchange.cuh": ["team", "team, double", "cluster"]}
+FIRST = {
+    "exchange.cuh": ["team", "team, double", "cluster"],
+    **{name: ["stream", "stream, 32 chains"] for name in FILES if name.startswith("stream")},
+}
 SCHEDULES = [("post-dominator", 0), ("lowest-pc", 0), *(("adversarial", k) for k in range(6))]
-MUTANTS = list(mutants(FILES))
+MUTANTS = list(mutants(tuple(FILES)))
 
 
 def run(folder: str, name: str, schedule: str, seed: int) -> str:
