@@ -8,22 +8,29 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["run_program", "run_tests"]
+__all__ = ["environment", "run_program", "run_tests"]
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[1]
+
+
+def environment() -> dict[str, str]:
+    """That of this process, but for the device that was chosen for it."""
+    chosen = ("LD_LIBRARY_PATH", "LD_PRELOAD")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in chosen and (not name.startswith("SOFTCUDA_") or name == "SOFTCUDA_CACHE")
+    }
 
 
 def run_program(*command: str, **settings: object) -> subprocess.CompletedProcess[str]:
     """Python with arguments under ``softcuda run`` with settings, whatever device is here."""
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     softcuda = [sys.executable, "-m", "refrnn_accel.softcuda", "run", "--error-exitcode=9"]
-    environment = {k: v for k, v in os.environ.items()
-                   if k not in ("LD_LIBRARY_PATH", "LD_PRELOAD")
-                   and (not k.startswith("SOFTCUDA_") or k == "SOFTCUDA_CACHE")}  # fmt: skip
     return subprocess.run(
         [*softcuda, *options, sys.executable, *command],
-        env={**environment, "SOFTCUDA_FORCE": "1", "SOFTCUDA_PTXAS": ""},
+        env={**environment(), "SOFTCUDA_FORCE": "1", "SOFTCUDA_PTXAS": ""},
         cwd=_ROOT, capture_output=True, text=True, timeout=1800, check=False,
     )  # fmt: skip
 
