@@ -158,7 +158,9 @@ class Recurrence:
         try:
             function.set_attribute(cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES, size)
             if choice.cut.exchange != "Tagged":
-                return launch({})
+                launch({})
+                wait(stream)  # so that a fault is told as one of this launch
+                return
             slots = choice.cut.slot_bytes(choice.teams, schedule.lanes_of_team)
             with _ONE_MEETING:
                 meeting: _Meeting = self._context.cached("meeting", _Meeting)
