@@ -134,8 +134,8 @@ def test_a_fault_in_a_kernel_names_the_launch(variant: str, layout: str, pointer
 
 def test_without_a_device_it_is_said_what_to_do() -> None:
     program = (
-        "import refrnn, refrnn_accel.cuda\n"
-        "refrnn_accel.cuda.CudaUnroll().supports(refrnn.RNN(2, 3), 'float32')"
+        "import numpy, refrnn, refrnn_accel.cuda\n"
+        "refrnn_accel.cuda.CudaUnroll().supports(refrnn.RNN(2, 3), numpy.dtype('f'))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
