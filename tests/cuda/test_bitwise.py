@@ -19,7 +19,7 @@ from refrnn.testing.holding import hold_bitwise
 from refrnn.testing.rearranging import is_parameter, rows_of, scatter, take
 from refrnn.testing.strategies import cases
 
-from .newer_device import run_program
+from .other_devices import run_module
 from .ways import CELLS, DTYPES, VARIANTS, cells, examples, unrolls_and_cases, ways
 
 LENGTHS = st.just([2, 0, 5, 1, 5, 3])
@@ -165,9 +165,7 @@ def digests() -> dict[str, Any]:
 
 
 def run_digests(**settings: object) -> dict[str, Any]:
-    done = run_program("-m", "tests.cuda.unroll_program", **settings)
-    assert (done.returncode, done.stderr) == (0, "")
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(run_module("tests.cuda.unroll_program", **settings))
     assert len(found) == len(CELLS) * len(DTYPES)
     return found
 

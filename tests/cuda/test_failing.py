@@ -15,7 +15,7 @@ from refrnn.comparison import run_case
 from refrnn.errors import DeviceError
 from refrnn.testing.holding import hold_bitwise
 
-from .newer_device import environment, run_program
+from .other_devices import environment, run_program
 from .unroll_program import make_case
 
 TEAM = {"variant": "team", "team": 3, "lanes": 1}
@@ -123,7 +123,7 @@ for _ in range(2):  # the device is lost, and says so again
 @pytest.mark.parametrize("variant", ["block", "team"])
 @pytest.mark.parametrize(("layout", "pointer"), [("FORWARD", "y"), ("BACKWARD", "d_a")])
 def test_a_fault_in_a_kernel_names_the_launch(variant: str, layout: str, pointer: str) -> None:
-    done = run_program("-c", FAULT, variant, layout, pointer)
+    done = run_program(FAULT, variant, layout, pointer)
     first, second = done.stdout.splitlines()
     assert first.startswith(f"{layout.lower()} of {variant} Lstm, ")
     assert "failed: " in first
