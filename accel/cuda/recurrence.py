@@ -159,6 +159,7 @@ class Recurrence:
             function.set_attribute(cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES, size)
             if choice.cut.exchange != "Tagged":
                 launch({})
+                wait(stream)  # so that a fault is told as one of this launch
                 return
             slots = choice.cut.slot_bytes(choice.teams, schedule.lanes_of_team)
             with _ONE_MEETING:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -147,7 +148,7 @@ class CudaUnroll:
         DeviceError
             If the device fails; the message says at which launch.
         """
-        with use_context() as context:
+        with use_context() as context, _failures_told("forward"):
             choice = self._choice(context, cell, batch)
             tape = self._forward(context, choice, cell, parameters, batch, state_0, reverse)
             wait(self.stream)
@@ -168,7 +169,7 @@ class CudaUnroll:
         DeviceError
             If the device fails; the message says at which launch.
         """
-        with use_context() as context:
+        with use_context() as context, _failures_told("backward"):
             made = self._backward(context, tape, d_output, d_state_n)
             wait(self.stream)
             cell, lengths = tape.cell, tape.lengths
@@ -336,6 +337,15 @@ class CudaUnroll:
     def _given(self, context: DeviceContext, array: DeviceArray) -> Any:
         """An array as the caller wants it, whose memory is the caller's."""
         return array.get() if self.result == "numpy" else _copied(context, array, self.stream)
+
+
+@contextmanager
+def _failures_told(what: str) -> Iterator[None]:
+    """Name the run in which the driver fails, where no launch in it has been named."""
+    try:
+        yield
+    except driver().Error as error:
+        raise device_error(error, f"a copy or product of {what}") from error
 
 
 def _copied(context: DeviceContext, array: DeviceArray, stream: Any) -> DeviceArray:

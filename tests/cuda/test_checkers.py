@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from .newer_device import run_program
+from .other_devices import run_module
 from .ways import CELLS, DTYPES
 
 SEEDS = range(200 if settings().max_examples > 500 else 2)
@@ -21,9 +21,7 @@ SCHEDULES: list[dict[str, Any]] = [
 
 def run_checked(**settings: Any) -> dict[str, str]:
     """Digests of the results, of a run of which nothing was reported."""
-    done = run_program("-m", "tests.cuda.unroll_program", **settings)
-    assert (done.returncode, done.stderr) == (0, "")
-    found: dict[str, str] = json.loads(done.stdout)
+    found: dict[str, str] = json.loads(run_module("tests.cuda.unroll_program", **settings))
     assert len(found) == len(CELLS) * len(DTYPES)
     return found
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from refrnn_accel.cuda import CudaUnroll
-from refrnn_accel.cuda.context import first_device
 
 from refrnn.comparison import Case
 from refrnn.testing.properties import (
@@ -24,7 +23,7 @@ from refrnn.testing.properties import (
 from refrnn.testing.refusals import BAD_BACKWARD, BAD_FORWARD
 from refrnn.testing.strategies import cases
 
-from .newer_device import run_tests
+from .other_devices import run_tests
 from .ways import CELLS, DTYPES, HIDDEN_SIZES, VARIANTS, cells, examples, unrolls_and_cases, ways
 
 OTHERS = [p for p in (*PROPERTIES, neighbours_change_no_bit) if p != agrees_with_the_definition]
@@ -50,17 +49,6 @@ def test_property(
     name: str, holds: Callable[[CudaUnroll, Case], None], data: st.DataObject
 ) -> None:
     holds(*data.draw(unrolls_and_cases(name)))
-
-
-@pytest.mark.parametrize("variant", [name for name in VARIANTS if name == "cluster"])
-@pytest.mark.parametrize("holds", OTHERS, ids=lambda p: p.__name__)
-@examples(5, 100)
-@given(data=st.data())
-def test_property_of_variant(
-    variant: str, holds: Callable[[CudaUnroll, Case], None], data: st.DataObject
-) -> None:
-    name = data.draw(st.sampled_from(list(CELLS)))
-    holds(*data.draw(unrolls_and_cases(name, variant=variant)))
 
 
 # 70 columns are filled up to 96, which is no power of two; of more than 256 there are more chains.
@@ -117,7 +105,18 @@ def test_the_strategy_draws_what_the_kernels_have() -> None:
                    "more sequences than lanes", "warps"}  # fmt: skip
 
 
-if first_device().architecture < 90:
+if "cluster" in VARIANTS:
+
+    @pytest.mark.parametrize("holds", OTHERS, ids=lambda p: p.__name__)
+    @examples(5, 100)
+    @given(data=st.data())
+    def test_property_of_a_cluster(
+        holds: Callable[[CudaUnroll, Case], None], data: st.DataObject
+    ) -> None:
+        name = data.draw(st.sampled_from(list(CELLS)))
+        holds(*data.draw(unrolls_and_cases(name, variant="cluster")))
+
+else:
 
     def test_all_of_it_on_a_device_that_has_clusters() -> None:
         run_tests("test_unroll.py", "test_bitwise.py", which="cluster")
