@@ -1,5 +1,6 @@
 // How a warp executes: one split at a time, whose turn it is, and where each of them is.
 #include <algorithm>
+#include <utility>
 
 #include "builtins.h"
 #include "machine.h"
@@ -235,6 +236,7 @@ void Warp::run(int64_t& budget) {
     idle_ = worker_.changes() == changes_seen_ ? idle_ + executed : 0;
     changes_seen_ = worker_.changes();
     if (idle_ > kLongSpin && release_parked()) idle_ = 0;
+    if (std::exchange(has_paused_, false)) return;
   }
   is_spinning_ = budget <= 0 && worker_.changes() == changes;
 }

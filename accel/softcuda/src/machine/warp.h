@@ -188,7 +188,8 @@ class Warp {
   std::vector<uint8_t> local_written_;
   uint32_t local_bytes_ = 0;
   int64_t turn_ = 0;
-  size_t last_ = 0;  // the split that ran before
+  bool has_paused_ = false;  // by nanosleep: the other warps come first
+  size_t last_ = 0;          // the split that ran before
   uint64_t changes_seen_ = 0;
   int64_t idle_ = 0;  // instructions since memory has changed
   bool is_spinning_ = false;
