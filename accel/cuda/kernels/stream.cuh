@@ -93,9 +93,8 @@ class StreamedLanes {
     if (threadIdx.x >= Stream::kLanes) return;
     Place place = (*this)[threadIdx.x];
     if (place.cursor.is_active()) {
-      const unsigned ended = place.cursor.sequences;
-      place.cursor.advance(schedule_);
-      place.is_first_step = place.cursor.sequences != ended;
+      place.is_first_step = place.cursor.is_last_step();  // then another sequence begins
+      place.cursor = place.cursor.advanced(schedule_);
     }
     places_[(1 - now_) * Stream::kLanes + threadIdx.x] = place;
   }
