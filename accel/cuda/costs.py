@@ -211,9 +211,10 @@ class _Recurrent(NamedTuple):
         yield self._cost("exchanged bytes, loaded", loaded * SECTOR, times * expected[1])
 
     def _exchanges(self) -> int:
-        """How often all units' values are exchanged: not forward at the end of a sequence."""
-        N, B = int(self.counted.lengths.sum()), len(self.counted.lengths)
-        return N * self._cut.cell.phases - (B if self.kernel == "forward" else 0)
+        """How often all units' values are exchanged: not forward at the end of a lane."""
+        lanes = np.count_nonzero(self.counted.choice.schedule.loads)
+        steps = int(self.counted.lengths.sum()) * self._cut.cell.phases
+        return steps - (int(lanes) if self.kernel == "forward" else 0)
 
     def _numbers(self) -> int:
         """Inputs, outputs and tape: those of all rows, and those of all sequences."""

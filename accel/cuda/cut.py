@@ -174,4 +174,4 @@ class Cut(NamedTuple):
         return np.ascontiguousarray(cut.transpose(block, chain, position, g, unit, part, v))
 
 
-_CURSOR = 40  # sizeof(Cursor)
+_CURSOR = 32  # sizeof(Cursor)

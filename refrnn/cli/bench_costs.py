@@ -116,7 +116,7 @@ def _table(record: dict[str, Any]) -> str:
             kernel = cost["kernel"]
             lines += ["", f"{kernel:32}{'counted':>18}{'expected':>18}{'ratio':>10}{'limit':>8}"]
         limit = "" if cost["limit"] is None else f"{cost['limit']:g}"
-        row = f"  {cost["what"]:30}{cost['counted']:18,.0f}{cost['expected']:18,.0f}"
+        row = f"  {cost['what']:30}{cost['counted']:18,.0f}{cost['expected']:18,.0f}"
         row += f"{cost['ratio']:10.3f}{limit:>8}"
         lines.append(
             row.rstrip() if cost["holds"] else f"{row}  TOO MUCH" if limit else f"{row}  WRONG"

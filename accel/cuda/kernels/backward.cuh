@@ -274,8 +274,9 @@ class Backward {
       if (!cursor.is_active()) continue;
       const T* const from = sums(buffer, lane);
       for (int column = threadIdx.x; column < with_.hidden_size; column += Slice::kThreads) {
+        const int place = Slice::place(column);
         send_one(lane, cursor, column, tree_sum<Slice::kWarps, 1, T>(0, [&](int warp) {
-                   return from[WarpSums::of(warp) + column];
+                   return from[WarpSums::of(warp) + place];
                  }));
       }
     }
@@ -288,7 +289,7 @@ class Backward {
   // The unit's sum over all units.
   __device__ T received(int phase, int buffer, int lane, const Cursor& cursor) {
     if constexpr (Slice::kBlocks == 1) {
-      const T* const from = sums(buffer, lane) + Slice::unit_of_block();
+      const T* const from = sums(buffer, lane) + Slice::place(Slice::unit_of_block());
       return tree_sum<Slice::kWarps, Slice::kSplit, T>(
           Slice::part(), [&](int warp) { return from[WarpSums::of(warp)]; });
     } else if constexpr (Exchange<Slice>::kCollects) {

@@ -124,7 +124,7 @@ class Alone {
 
   // A unit's state to where all columns are.
   __device__ void spread(T* columns, int, int, unsigned, T value) const {
-    if (Slice::part() == 0) columns[Slice::unit_of_block()] = value;
+    if (Slice::part() == 0) columns[Slice::place(Slice::unit_of_block())] = value;
   }
   // Returns whether to go on.
   __device__ bool barrier() const {
@@ -210,7 +210,7 @@ class Clustered {
   __device__ void spread(T* columns, int, int, unsigned, T value) const {
     const int unit = rank() * Slice::kUnits + Slice::unit_of_block();
     for (int to = Slice::part(); to < Slice::kBlocks; to += Slice::kSplit) {
-      store_to(to, columns + unit, value);
+      store_to(to, columns + Slice::place(unit), value);
     }
   }
   // To where another block has the same variable.

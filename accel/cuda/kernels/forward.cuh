@@ -112,23 +112,22 @@ class Forward {
     for (int lane = 0; lane < lanes(); ++lane) {
       const Cursor& cursor = cursor_of(lane, 0);
       if (!cursor.is_active()) continue;
-      begin(lane, 0, cursor.sequence);
+      begin(lane, cursor.sequence);
+      const size_t first = static_cast<size_t>(cursor.sequence) * with_.hidden_size;
+      for (int n = threadIdx.x; n < with_.hidden_size; n += Slice::kThreads) {
+        h(0, lane)[Slice::place(n)] = with_.h_0[first + n];
+      }
       rows_.put(bring(cursor), rows_.of(lane, 0));
     }
     return exchange_.barrier();
   }
 
-  // A lane at the start of a sequence.
-  __device__ void begin(int lane, int step, int sequence) {
-    const int H = with_.hidden_size;
-    const size_t first = static_cast<size_t>(sequence) * H;
-    for (int n = threadIdx.x; n < H; n += Slice::kThreads) {
-      h(step, lane)[n] = with_.h_0[first + n];
-    }
-    if constexpr (kOwn) {
-      const T* const state = Cell::kHasC ? with_.c_0 : with_.h_0;
-      own(lane) = exists() ? state[first + unit_] : T(0);
-    }
+  // What a thread keeps of a lane at the start of a sequence; the unit's h there.
+  __device__ T begin(int lane, int sequence) {
+    if (!exists()) return 0;
+    const T h = with_.h_0[at(sequence)];
+    if constexpr (kOwn) own(lane) = Cell::kHasC ? with_.c_0[at(sequence)] : h;
+    return h;
   }
 
   __device__ typename StepRows::Brought bring(const Cursor& cursor) const {
@@ -173,6 +172,7 @@ class Forward {
   __device__ void step(int lane) {
     const Cursor& cursor = cursor_of(lane, now_);
     if (!cursor.is_active()) return;
+    const Cursor& next = cursor_of(lane, now_ + 1);
     T a[kGates], q = 0;
     Carried<T> state = {};
     if constexpr (Cell::kPhases == 1) {
@@ -188,13 +188,13 @@ class Forward {
     }
     __syncwarp();  // all threads of the unit have read what one of them overwrites
     if (Slice::part() == 0 && exists()) save(lane, cursor, a, q, state);
-    if (!cursor.is_last_step()) {
-      if constexpr (kOwn) own(lane) = Cell::kHasC ? state.c : state.h;
-      const unsigned count = cursor.steps - cursor.sequences;
-      if (exists()) exchange_.spread(h(now_ + 1, lane), 1, lane, count, state.h);
-    } else if (cursor_of(lane, now_ + 1).is_active()) {
-      begin(lane, now_ + 1, cursor_of(lane, now_ + 1).sequence);
+    if (cursor.is_last_step()) {
+      if (!next.is_active()) return;
+      state.h = begin(lane, next.sequence);
+    } else if constexpr (kOwn) {
+      own(lane) = Cell::kHasC ? state.c : state.h;
     }
+    if (exists()) exchange_.spread(h(now_ + 1, lane), 1, lane, cursor.steps, state.h);
   }
 
   __device__ void load(int lane, T (&a)[kGates], Carried<T>& state) const {
@@ -224,11 +224,10 @@ class Forward {
     if constexpr (Exchange<Slice>::kCollects) {
       for (int lane = 0; lane < lanes(); ++lane) {
         const Cursor& cursor = cursor_of(lane, now_);
-        if (!cursor.is_active() || (PHASE == 1 && cursor.is_last_step())) continue;
-        const unsigned count = PHASE == 0 ? cursor.steps : cursor.steps - cursor.sequences;
+        if (!cursor_of(lane, now_ + PHASE).is_active()) continue;
         T* const to = PHASE == 0 ? rh_ + lane * Slice::kColumns : h(now_ + 1, lane);
         for (int n = threadIdx.x; n < with_.hidden_size; n += Slice::kThreads) {
-          to[n] = exchange_.take(PHASE, lane, count, 0, n);
+          to[Slice::place(n)] = exchange_.take(PHASE, lane, cursor.steps, 0, n);
         }
       }
     }

@@ -18,9 +18,8 @@ struct Cursor {
   long long row;
   int left;  // steps, this one counted; 0: the lane is done
   int sequence;
-  int next, end;       // in `order`
-  unsigned steps;      // that the lane has made
-  unsigned sequences;  // that it has ended
+  int next, end;   // in `order`
+  unsigned steps;  // that the lane has made
 
   __device__ bool is_active() const { return left > 0; }
   __device__ bool is_last_step() const { return left == 1; }
@@ -40,10 +39,7 @@ struct Cursor {
     if (!is_active()) return cursor;
     cursor.row += schedule.direction;
     ++cursor.steps;
-    if (--cursor.left == 0) {
-      ++cursor.sequences;
-      cursor.begin_next(schedule);
-    }
+    if (--cursor.left == 0) cursor.begin_next(schedule);
     return cursor;
   }
 

@@ -36,6 +36,17 @@ struct Slice {
 
   __device__ static int part() { return threadIdx.x % kSplit; }
   __device__ static int unit_of_block() { return threadIdx.x / kSplit; }
+
+  // Where the vector of a chain lies in shared memory, among those of all chains, and so the number
+  // of a column: there neither the threads of a unit, whose chains are apart, nor threads that take
+  // neighbouring columns want the same banks.
+  __device__ static int place_of_chain(int chain) {
+    return kChains > 8 ? chain ^ chain / 8 : chain;
+  }
+  __device__ static int place(int column) {
+    const int vector = column / kVectorSize, chain = vector % kChains;
+    return (vector - chain + place_of_chain(chain)) * kVectorSize + column % kVectorSize;
+  }
 };
 
 // A thread's piece of W_hh, on the chip from the first step to the last.
@@ -70,15 +81,15 @@ class Weights {
   template <int FIRST, int COUNT>
   __device__ void times(const T* h, T (&sum)[COUNT]) const {
     const Vector<T>* vectors = reinterpret_cast<const Vector<T>*>(h);
-    vectors += Slice::part() * Slice::kChainsOfThread;
     T chain[COUNT][Slice::kChainsOfThread];
 #pragma unroll
     for (int i = 0; i < Slice::kChainsOfThread; ++i) {
 #pragma unroll
       for (int g = 0; g < COUNT; ++g) chain[g][i] = 0;
+      const int place = Slice::place_of_chain(Slice::part() * Slice::kChainsOfThread + i);
 #pragma unroll
       for (int p = 0; p < Slice::kPositions; ++p) {
-        const Vector<T> state = vectors[p * Slice::kChains + i];
+        const Vector<T> state = vectors[p * Slice::kChains + place];
 #pragma unroll
         for (int g = 0; g < COUNT; ++g) {
           const Vector<T> row = piece(FIRST + g, i * Slice::kPositions + p);
@@ -155,7 +166,7 @@ class Weights {
     const int v = first / Slice::kPositions % Slice::kVectorSize, p = first % Slice::kPositions;
     const int chain = Slice::part() * Slice::kChainsOfThread + i;
     if constexpr (Slice::kUnitsOfWarp <= Slice::kChainsOfThread) {  // whole vectors
-      Vector<T>* vectors = reinterpret_cast<Vector<T>*>(sums) + chain;
+      Vector<T>* vectors = reinterpret_cast<Vector<T>*>(sums);
 #pragma unroll
       for (int n = 0; n < kLeft / Slice::kVectorSize; ++n) {
         Vector<T> whole;
@@ -164,13 +175,15 @@ class Weights {
           whole.at[k] = s[(n / Slice::kPositions * Slice::kVectorSize + k) * Slice::kPositions +
                           n % Slice::kPositions];
         }
-        vectors[n % Slice::kPositions * Slice::kChains + n / Slice::kPositions] = whole;
+        const int place = Slice::place_of_chain(chain + n / Slice::kPositions);
+        vectors[n % Slice::kPositions * Slice::kChains + place] = whole;
       }
     } else {
       static_assert(Slice::kUnitsOfWarp >= Slice::kChainsOfThread * Slice::kVectorSize);
+      const int place = Slice::place_of_chain(chain);
 #pragma unroll
       for (int n = 0; n < kLeft; ++n) {
-        sums[((p + n) * Slice::kChains + chain) * Slice::kVectorSize + v] = s[n];
+        sums[((p + n) * Slice::kChains + place) * Slice::kVectorSize + v] = s[n];
       }
     }
   }
