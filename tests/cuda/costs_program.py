@@ -1,7 +1,6 @@
 """Counts the costs of cases on softcuda and prints them as JSON.
 
-A program of its own: the process of the tests may have a GPU. The argument is the number of the
-part of the cases.
+A program of its own: the process of the tests may have a GPU.
 """
 
 from __future__ import annotations

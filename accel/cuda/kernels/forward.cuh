@@ -124,9 +124,12 @@ class Forward {
 
   // What a thread keeps of a lane at the start of a sequence; the unit's h there.
   __device__ T begin(int lane, int sequence) {
-    if (!exists()) return 0;
-    const T h = with_.h_0[at(sequence)];
-    if constexpr (kOwn) own(lane) = Cell::kHasC ? with_.c_0[at(sequence)] : h;
+    const T h = exists() ? with_.h_0[at(sequence)] : T(0);
+    if constexpr (Cell::kHasC) {
+      own(lane) = exists() ? with_.c_0[at(sequence)] : T(0);
+    } else if constexpr (kOwn) {
+      own(lane) = h;
+    }
     return h;
   }
 
