@@ -21,7 +21,7 @@ __all__ = ["LIMITS", "Cost", "Costs", "costs"]
 
 #: What may be exceeded, and how far: instructions of a step those of sequences of equal lengths,
 #: bytes of global memory those that have to pass, wavefronts those without a conflict of banks.
-LIMITS = {"instructions a step": 1.05, "other bytes": 1.1, "wavefronts": 1.05}
+LIMITS = {"instructions a step": 1.05, "bytes, no exchange": 1.1, "wavefronts": 1.05}
 
 
 class Cost(NamedTuple):
@@ -193,7 +193,7 @@ class _Recurrent(NamedTuple):
         weights = choice.teams * choice.blocks * cut.units * cut.columns * cut.cell.gates * size
         yield self._cost("bytes of W_hh", counts.weight_sectors * SECTOR, weights)
         other = (counts.own_sectors - counts.weight_sectors) * SECTOR
-        yield self._cost("other bytes", weights + other, weights + self._numbers() * size)
+        yield self._cost("bytes, no exchange", weights + other, weights + self._numbers() * size)
         if cut.exchange != "Tagged":
             return
         # Values with their tags. Those of a column or unit after the other fill sectors; where a

@@ -3,6 +3,7 @@
 A prediction, not a measurement: nothing here was timed. A round, in which every team steps all its
 lanes once, takes as long as the unit of a multiprocessor or of the memory that has most to do, and
 the latencies that nothing hides on top: of barriers, and of the way to the other blocks.
+Instructions are those of PTX; the machine code of a GPU has others.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def test_every_cost_is_there(counted: dict[str, Any], name: str) -> None:
 def test_limits_are_those_that_were_set(counted: dict[str, Any], name: str) -> None:
     limits = {cost["what"]: cost["limit"] for cost in counted["cases"][name]["costs"]}
     assert {what: limit for what, limit in limits.items() if limit is not None} == {
-        "instructions a step": 1.05, "other bytes": 1.1, "wavefronts": 1.05,
+        "instructions a step": 1.05, "bytes, no exchange": 1.1, "wavefronts": 1.05,
     }  # fmt: skip
     assert {what for what, limit in limits.items() if limit is None} <= EXACT
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from refrnn_accel.cuda import CudaUnroll, planner
 from refrnn_accel.cuda.cells import kernel_cell
 from refrnn_accel.cuda.context import first_device
-from refrnn_accel.cuda.sources import PACKAGE
 
 import refrnn as rr
 from refrnn.activations import activation
@@ -30,10 +29,7 @@ DTYPES = ("float32", "float64")
 
 #: Clusters are there from compute capability 9.0 on; the others are always.
 VARIANTS = [
-    name
-    for name in planner.VARIANTS
-    if (name != "cluster" or first_device().architecture >= 90)
-    and (name != "stream" or (PACKAGE.kernels / "stream.cu").exists())
+    name for name in planner.VARIANTS if name != "cluster" or first_device().architecture >= 90
 ]
 
 #: Few classes of sizes, each of which is a module for each way: up to 32, and up to 64.
