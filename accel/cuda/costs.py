@@ -150,7 +150,9 @@ class _Recurrent(NamedTuple):
 
     @property
     def _cut(self) -> Cut:
-        return self.counted.choice.cut
+        cut = self.counted.choice.cut
+        assert isinstance(cut, Cut), "of the stream variant only what all have in common is counted"
+        return cut
 
     def _cost(self, what: str, counted: float, expected: float) -> Cost:
         return Cost(self.kernel, what, counted, expected, LIMITS.get(what))

@@ -75,8 +75,10 @@ class Cut(NamedTuple):
     blocks: int
     exchange: str
 
-    #: File of the kernels.
-    source = "recurrence.cu"
+    @property
+    def source(self) -> str:
+        """The file in ``kernels`` that is compiled."""
+        return "recurrence.cu"
 
     @property
     def threads(self) -> int:

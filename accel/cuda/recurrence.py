@@ -77,8 +77,11 @@ class DeviceSchedule(NamedTuple):
             np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
             steps.astype(np.int32),
         )
-        on_device = [upload(context, array, stream) for array in arrays]
-        return cls(*on_device, lanes, choice.lanes_of_team, schedule.num_steps)
+        offsets_, order_, first_of_lane, steps_ = (upload(context, one, stream) for one in arrays)
+        return cls(
+            offsets_, order_, first_of_lane, steps_, lanes, choice.lanes_of_team,
+            schedule.num_steps,
+        )  # fmt: skip
 
     def fields(self, direction: int) -> dict[str, int]:
         """What the kernels' argument has."""
@@ -166,10 +169,10 @@ class Recurrence:
                 meeting: _Meeting = self._context.cached("meeting", _Meeting)
                 fields = meeting.begin(self._context, slots, schedule.longest, stream)
                 launch({**fields, "patience": self._patience, "blocks": choice.blocks})
-                error = meeting.end(stream)
+                word = meeting.end(stream)
         except cuda.Error as error:
             raise device_error(error, words) from error
-        if error == _NOBODY_CAME:
+        if word == _NOBODY_CAME:
             raise DeviceError(
                 f"{words}: a block has waited {self._patience / 1e6:g} s for a value of another "
                 "one of its team, which blocks of another program may keep from starting; give "

@@ -190,14 +190,16 @@ class CudaUnroll:
 
     def _choice(self, context: DeviceContext, cell: AnyCell, batch: RaggedBatch) -> Choice:
         found = self._cut(context, cell, batch.dtype)
-        made = found
-        if not isinstance(found, str):
+        made: Choice | str
+        if isinstance(found, str):
+            made = found
+        else:
+            variant, cut = found
             made = laid_out(
-                *found, batch.lengths, cell.hidden_size, context.device, self.lanes
-            )  # fmt: skip
+                variant, cut, batch.lengths, cell.hidden_size, context.device, self.lanes
+            )
         if isinstance(made, str):
             raise UnsupportedCase(f"unroll {self.name!r} cannot run {cell}: {made}")
-        assert isinstance(made, Choice)
         return made
 
     def _forward(
