@@ -26,7 +26,11 @@ FIRST = {
     **{name: ["stream", "stream, 32 chains"] for name in FILES if name.startswith("stream")},
 }
 SCHEDULES = [("post-dominator", 0), ("lowest-pc", 0), *(("adversarial", k) for k in range(6))]
+FEW = SCHEDULES[::3]
+IS_NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+#: For every change a few of them, of every file: each takes some seconds, and who survives minutes.
 MUTANTS = list(mutants(tuple(FILES)))
+CHOSEN = MUTANTS if IS_NIGHTLY else MUTANTS[:: len(MUTANTS) // 8]
 
 
 def run(folder: str, name: str, schedule: str, seed: int) -> str:
@@ -68,7 +72,7 @@ def survives(folder: Path, mutant: Mutant) -> bool:
     return True
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", CHOSEN, ids=lambda mutant: mutant.name)
 def test_a_mutant_is_noticed(mutant: Mutant, tmp_path: Path) -> None:
     reason = EQUIVALENT.get((mutant.file, mutant.text))
     mutant.write(tmp_path)
@@ -81,5 +85,5 @@ def test_every_equivalent_one_is_there() -> None:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_no_schedule_changes_a_bit(name: str) -> None:
-    for schedule, seed in SCHEDULES:
+    for schedule, seed in SCHEDULES if IS_NIGHTLY else FEW:
         assert run("-", name, schedule, seed) == expected(name)

@@ -69,7 +69,6 @@ class Backward {
       for (int lane = 0; lane < lanes(); ++lane) finish(lane, buffer);
     }
     for (int lane = 0; lane < lanes(); ++lane) take_away(lane);
-    exchange_.barrier();
   }
 
  private:
@@ -174,7 +173,7 @@ class Backward {
     Cell::backward_candidate(a, h_prev, d_h, d_a);
     own(lane, 0) = d_h;
     __syncwarp();  // all threads of the unit have read what one of them overwrites
-    if (Slice::part() == 0 && exists()) {
+    if (Slice::part() == 0) {
       row[Slice::kUnits] = d_a[1];
       row[2 * Slice::kUnits] = d_a[2];
       row[3 * Slice::kUnits] = sigmoid(a[0]) * h_prev;
@@ -214,14 +213,14 @@ class Backward {
       own(lane, 0) = d.h;
       const T d_sum[2] = {d_a[0], d_a[1]};
       __syncwarp();
-      if (Slice::part() == 0 && exists()) row[0] = d_a[0];
+      if (Slice::part() == 0) row[0] = d_a[0];
       weights_.template transposed_times<0, 2>(d_sum, sums_of_warp(buffer, lane));
     }
   }
 
   __device__ void save(T* row, const T (&d_a)[kCotangents]) const {
     __syncwarp();  // all threads of the unit have read what one of them overwrites
-    if (Slice::part() != 0 || !exists()) return;
+    if (Slice::part() != 0) return;
 #pragma unroll
     for (int k = 0; k < kCotangents; ++k) row[k * Slice::kUnits] = d_a[k];
   }
