@@ -54,6 +54,7 @@ def prepare(folder: Path, parts: str | None, *sources: str) -> Path:
         (folder / "accel" / part).mkdir(exist_ok=True)
         for path in (*(ACCEL / part).glob("*.py"), *(ACCEL / part).glob("*.cu*")):
             shutil.copy(path, folder / "accel" / part)
+    shutil.copytree(ACCEL / "include", folder / "accel/include")
     for name in ("good.c", "bad.c", *(f"softcuda/src/part/{source}" for source in sources)):
         (folder / "accel" / name).write_text("")
     compiler = folder / "compiler.py"
@@ -304,6 +305,7 @@ def test_info_says_why_there_is_no_cuda(
     accelerators(tmp_path, monkeypatch, {"format": 1, "parts": {}})
     for name in [name for name in sys.modules if name.startswith("refrnn_accel.")]:
         monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "refrnn_accel.cuda", None)  # as if it were not there
     assert "device        none: refrnn_accel.cuda is not installed" in show(capsys)
 
 

@@ -29,7 +29,7 @@ _REGISTERS = 65536  # of a multiprocessor, on all architectures that there are k
 _MOST_REGISTERS = 255  # of a thread
 # Registers of a thread beside its piece of W_hh and the column sums of backward, by bytes of a
 # number; a test compiles all cuts and sees to it that none spills.
-_OTHER_REGISTERS = {4: 48, 8: 72}
+_OTHER_REGISTERS = {4: 56, 8: 88}
 _MOST_THREADS = 1024
 _MOST_CLUSTER = 8  # blocks that every device with clusters can have in one
 _CLUSTERS_FROM = 90

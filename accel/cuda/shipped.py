@@ -39,9 +39,34 @@ class Entry(NamedTuple):
     architecture: int
 
 
-#: What is shipped. Of a source and its macros a device takes the highest architecture not above its
-#: own.
-SHIPPED: tuple[Entry, ...] = (Entry("contiguous.cu", {}, 75),)
+def _block(cell: str, columns: int, held: int) -> Entry:
+    """W_hh in one block, in float32, as the planner cuts it."""
+    defines = {
+        "REFRNN_CELL": cell,
+        "REFRNN_NUMBER": "float",
+        "REFRNN_COLUMNS": str(columns),
+        "REFRNN_UNITS": str(columns),
+        "REFRNN_SPLIT": "4",
+        "REFRNN_HELD": str(held),
+        "REFRNN_BLOCKS": "1",
+        "REFRNN_EXCHANGE": "Alone",
+    }
+    return Entry("recurrence.cu", defines, 75)
+
+
+#: What is shipped: the products, and the recurrences that are wanted most; others are compiled
+#: where they are first used. Of a source and its macros a device takes the highest architecture
+#: not above its own.
+SHIPPED: tuple[Entry, ...] = (
+    Entry("contiguous.cu", {}, 75),
+    Entry("products.cu", {}, 75),
+    _block("Lstm", 32, 2),
+    _block("Lstm", 64, 4),
+    _block("Lstm", 128, 2),
+    _block("GruResetAfter", 32, 2),
+    _block("GruResetAfter", 64, 4),
+    _block("GruResetAfter", 128, 3),
+)
 
 
 def install(target: Path | None) -> None:
