@@ -30,6 +30,8 @@ _MOST_REGISTERS = 255  # of a thread
 # Registers of a thread beside its piece of W_hh and the column sums of backward, by bytes of a
 # number; a test compiles all cuts and sees to it that none spills.
 _OTHER_REGISTERS = {4: 56, 8: 88}
+# Where ptxas spills all the same: the cell, bytes of a number, columns, the architecture.
+_SPILLS = {("Lstm", 4, 128, 100), ("Lstm", 4, 128, 103)}
 _MOST_THREADS = 1024
 _MOST_CLUSTER = 8  # blocks that every device with clusters can have in one
 _CLUSTERS_FROM = 90
@@ -192,6 +194,9 @@ def _misfit(cut: AnyCut, blocks: int, device: Device) -> str | None:
             f"it takes {needed} bytes of shared memory a block, and {device.name} has "
             f"{device.shared_memory}"
         )
+    key = (cut.cell.name, cut.dtype.itemsize, cut.columns, device.architecture)
+    if cut.blocks == 1 and cut.source == "recurrence.cu" and key in _SPILLS:
+        return f"ptxas would spill for compute capability {device.architecture / 10:.1f}"
     if cut.exchange == "Tagged" and blocks > device.multiprocessors:
         return (
             f"{device.name} has {device.multiprocessors} multiprocessors, and a team's blocks have "

@@ -1,7 +1,6 @@
 """What ptxas makes of the kernels: ``python -m tests.cuda.registers`` writes the table of the docs.
 
-Of each cell, dtype and way, the largest size of the state and a small one, for every architecture
-that there are kernels for.
+Of each cell, dtype and way some sizes of the state, for every architecture that they fit.
 """
 
 from __future__ import annotations
@@ -18,15 +17,20 @@ from typing import NamedTuple
 
 import numpy as np
 from refrnn_accel.cuda.cells import kernel_cell
+from refrnn_accel.cuda.context import Device
 from refrnn_accel.cuda.nvcc import find_nvcc
-from refrnn_accel.cuda.planner import AnyCut, _cuts
+from refrnn_accel.cuda.planner import AnyCut, _cuts, _misfit
 from refrnn_accel.cuda.sources import OPTIONS, PACKAGE, flags
 
 import refrnn as rr
 
 TABLE = Path(__file__).parents[2] / "docs" / "cuda_registers.csv"
-ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
-CLUSTERS_FROM = 90
+#: Of each architecture, the shared memory that a block can have (CUDA C++ Programming Guide,
+#: technical specifications per compute capability).
+ARCHITECTURES = {
+    75: 64 << 10, 80: 163 << 10, 86: 99 << 10, 89: 99 << 10, 90: 227 << 10, 100: 227 << 10,
+    120: 99 << 10,
+}  # fmt: skip
 CELLS = {
     "RNN": rr.RNN(1, 1),
     "LSTM": rr.LSTM(1, 1),
@@ -81,10 +85,16 @@ def measured(architectures: Iterable[int], every: int = 1) -> list[Row]:
         (*one, architecture)
         for one in cuts()[::every]
         for architecture in architectures
-        if one[1] != "cluster" or architecture >= CLUSTERS_FROM
+        if fits(one[3], architecture)
     ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(lambda job: _row(*job), jobs))
+
+
+def fits(cut: AnyCut, architecture: int) -> bool:
+    """Whether the planner would take a cut on a large device of an architecture."""
+    device = Device("any", architecture, 132, ARCHITECTURES[architecture], 65536, False)
+    return _misfit(cut, cut.blocks, device) is None
 
 
 def _row(name: str, variant: str, H: int, cut: AnyCut, architecture: int) -> Row:
