@@ -23,6 +23,7 @@ def main() -> int:
         for suffix in ("h", "cpp")
         for path in sorted(folder.rglob(f"*.{suffix}"))
     ]
+    files += sorted((ROOT / "accel" / "cuda" / "kernels").glob("*.cu*"))
     style = FOLDERS[0] / ".clang-format"
     command = ["clang-format", "--dry-run", "-Werror", f"--style=file:{style}", *files]
     return subprocess.run(command, check=False).returncode

@@ -114,8 +114,7 @@ int Block::stand_at_first() {
 
 // --- barriers ------------------------------------------------------------------------------------
 
-void Block::arrive(Warp& warp, const BarrierOperand& operand, int id, uint64_t expected, Mask lanes,
-                   Mask predicates) {
+void Block::arrive(Warp& warp, int id, uint64_t expected, Mask lanes, Mask predicates) {
   Barrier& barrier = barriers_[static_cast<size_t>(id)];
   if (!barrier.is_in_use) {
     barrier.arrived.assign(warps_.size(), 0);

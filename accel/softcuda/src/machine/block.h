@@ -28,8 +28,7 @@ class Block {
   int stand_at_first();
 
   // Lanes of a warp arrive at a barrier; if they complete it, all go on.
-  void arrive(Warp& warp, const BarrierOperand& barrier, int id, uint64_t expected, Mask lanes,
-              Mask predicates);
+  void arrive(Warp& warp, int id, uint64_t expected, Mask lanes, Mask predicates);
   // Lanes of a warp have ended: they count as arrived everywhere.
   void note_exit(Warp& warp, Mask lanes);
 

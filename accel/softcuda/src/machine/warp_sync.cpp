@@ -59,7 +59,7 @@ void Warp::barrier(const Instruction& i, Mask lanes) {
   } else {
     advance(static_cast<size_t>(current_), running().pc + 1);
   }
-  block_.arrive(*this, operand, static_cast<int>(id), expected, lanes, predicates & lanes);
+  block_.arrive(*this, static_cast<int>(id), expected, lanes, predicates & lanes);
 }
 
 // barrier.cluster: arriving and waiting are two instructions.
