@@ -285,8 +285,14 @@ class Backward {
     return received_ + (buffer * lanes() + lane) * BlockSums::kSize + BlockSums::of(rank);
   }
 
-  // The unit's sum over all units.
+  // The unit's sum over all units. Of a unit that does not exist it is 0: its weights are, but 0
+  // times NaN would stay in its rows, which are never brought anew, for the next sequence.
   __device__ T received(int phase, int buffer, int lane, const Cursor& cursor) {
+    const T sum = sum_received(phase, buffer, lane, cursor);
+    return exists() ? sum : T(0);
+  }
+
+  __device__ T sum_received(int phase, int buffer, int lane, const Cursor& cursor) {
     if constexpr (Slice::kBlocks == 1) {
       const T* const from = sums(buffer, lane) + Slice::place(Slice::unit_of_block());
       return tree_sum<Slice::kWarps, Slice::kSplit, T>(
