@@ -44,6 +44,7 @@ PROGRAMS = {
     "team": Program("lstm", 40, 10, {"variant": "team", "team": 5, "lanes": 3}),
     "team, double": Program("gru_before", 20, 3, {"variant": "team", "team": 3}, dtype="float64"),
     "cluster": Program("lstm", 72, 6, {"variant": "cluster", "team": 3, "lanes": 3}, 90),
+    "cluster, units beyond": Program("lstm", 96, 4, {"variant": "cluster", "team": 2}, 90),
     "cluster, two phases": Program("gru_before", 40, 4, {"variant": "cluster", "team": 2}, 90),
 }
 
