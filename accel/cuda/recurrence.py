@@ -166,7 +166,9 @@ class Recurrence:
                 return
             slots = choice.cut.slot_bytes(choice.teams, schedule.lanes_of_team)
             with _ONE_MEETING:
-                meeting: _Meeting = self._context.cached("meeting", _Meeting)
+                # One for each dtype: a part of a double is no tag of a float, but might look so.
+                key = ("meeting", choice.cut.dtype.itemsize)
+                meeting: _Meeting = self._context.cached(key, _Meeting)
                 fields = meeting.begin(self._context, slots, schedule.longest, stream)
                 launch({**fields, "patience": self._patience, "blocks": choice.blocks})
                 word = meeting.end(stream)

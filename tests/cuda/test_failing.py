@@ -67,7 +67,7 @@ def test_a_team_that_loses_a_block_fails_and_the_next_does_not(
 def test_tags_begin_anew_before_they_run_out() -> None:
     expected = run_case(CASE, CudaUnroll(**TEAM))
     with use_context() as context:
-        meeting = context.cached("meeting", recurrence._Meeting)
+        meeting = context.cached(("meeting", CASE.dtype.itemsize), recurrence._Meeting)
     started = set()
     for left in range(1, 24):
         meeting._epoch = 2**32 - left
