@@ -9,7 +9,7 @@ import numpy as np
 
 from refrnn.types import Array
 
-__all__ = ["Cut", "KernelCell", "columns_of"]
+__all__ = ["Cut", "KernelCell", "chains_of", "columns_of"]
 
 
 class KernelCell(NamedTuple):
@@ -41,6 +41,11 @@ def columns_of(hidden_size: int) -> int:
     """H rounded up to what the kernels' chains of vectors need."""
     multiple = 32 if hidden_size <= 256 else 128
     return -(-hidden_size // multiple) * multiple
+
+
+def chains_of(columns: int) -> int:
+    """Sums that a product with a row is made of: the size of the state alone fixes it."""
+    return 8 if columns <= 256 else 32
 
 
 class Cut(NamedTuple):
@@ -93,7 +98,7 @@ class Cut(NamedTuple):
     @property
     def chains(self) -> int:
         """Sums that a product with a row is made of."""
-        return 8 if self.columns <= 256 else 32
+        return chains_of(self.columns)
 
     @property
     def vectors(self) -> int:

@@ -113,11 +113,6 @@ class Recurrence:
         self._patience = int(patience * 1e6)
         self._module = load_module(context, choice.cut.source, choice.cut.defines())
 
-    @property
-    def origin(self) -> str:
-        """Where the kernels' code comes from."""
-        return self._module.origin
-
     def forward(
         self, schedule: DeviceSchedule, direction: int, hidden_size: int,
         pointers: Mapping[str, int], stream: Any,

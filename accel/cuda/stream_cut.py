@@ -9,7 +9,7 @@ import numpy as np
 
 from refrnn.types import Array
 
-from .cut import KernelCell, columns_of
+from .cut import KernelCell, chains_of, columns_of
 
 __all__ = ["StreamCut"]
 
@@ -63,7 +63,7 @@ class StreamCut(NamedTuple):
     @property
     def chains(self) -> int:
         """Sums that a product with a row is made of."""
-        return 8 if self.columns <= 256 else 32
+        return chains_of(self.columns)
 
     def defines(self) -> Mapping[str, str]:
         """What ``kernels/stream.cu`` is compiled with: one module serves many sizes."""
