@@ -70,8 +70,9 @@ class Backward {
  private:
   static constexpr int kGates = Cell::kGates, kCotangents = Cell::kCotangents;
   // The warps' sums lie so far apart that the threads of a warp, which ask for neighbouring columns
-  // of several warps, want different banks.
-  static constexpr int kStride = Slice::kColumns + 128 / Slice::kSplit / sizeof(T);
+  // of several warps, want different banks; and whole vectors.
+  static constexpr int kStride =
+      Slice::kColumns + (Slice::kSplit > 8 ? 16 : 128 / Slice::kSplit) / sizeof(T);
   static constexpr int kSums = Slice::kWarps * kStride;
 
   __device__ int lanes() const { return with_.schedule.lanes_of_team; }

@@ -123,8 +123,11 @@ class Forward {
   __device__ void load(const Cursor& cursor, T (&a)[kGates]) const {
 #pragma unroll
     for (int g = 0; g < kGates; ++g) a[g] = exists() ? with_.a[at_gate(cursor.row, g)] : T(0);
-    if (exists() && !cursor.is_last_step() && Slice::part() < kGates) {
-      prefetch(&with_.a[at_gate(cursor.row + with_.schedule.direction, Slice::part())]);
+    if (!exists() || cursor.is_last_step()) return;
+#pragma unroll
+    for (int g = 0; g < kGates; g += Slice::kSplit) {
+      const int gate = g + Slice::part();
+      if (gate < kGates) prefetch(&with_.a[at_gate(cursor.row + with_.schedule.direction, gate)]);
     }
   }
 

@@ -28,7 +28,6 @@ struct Slice {
   static constexpr int kChains = chains_of(COLUMNS), kChainsOfThread = kChains / SPLIT;
   static constexpr int kPositions = COLUMNS / (kChains * kVectorSize);  // vectors of a chain
   static constexpr int kVectors = kChainsOfThread * kPositions;         // of a gate, of a thread
-  static constexpr int kColumnsOfThread = kVectors * kVectorSize;
   static_assert(kThreads % 32 == 0 && kThreads <= 1024);
   static_assert(COLUMNS % (kChains * kVectorSize) == 0 && kChains % SPLIT == 0);
   static_assert(HELD <= kVectors);
@@ -101,77 +100,89 @@ class Weights {
   }
 
   // The product of the transpose of rows FIRST to FIRST + COUNT - 1 of the warp's units with d:
-  // numbers for all columns, written to `sums`.
+  // numbers for all columns, written to `sums`. Only some columns at a time, so that their sums
+  // take few registers.
   template <int FIRST, int COUNT>
   __device__ void transposed_times(const T (&d)[COUNT], T* sums) const {
-    T s[Slice::kColumnsOfThread];
 #pragma unroll
-    for (int i = 0; i < Slice::kChainsOfThread; ++i) {
+    for (int i = 0; i < Some::kChainStep; ++i) {
 #pragma unroll
-      for (int p = 0; p < Slice::kPositions; ++p) {
+      for (int p = 0; p < Some::kPositionStep; ++p) {
+        T s[Some::kColumns];
 #pragma unroll
-        for (int v = 0; v < Slice::kVectorSize; ++v) {
-          T& one = s[(i * Slice::kVectorSize + v) * Slice::kPositions + p];
-          one = 0;
+        for (int chain = 0; chain < Some::kChains; ++chain) {
 #pragma unroll
-          for (int g = 0; g < COUNT; ++g) {
-            one = multiply_add(piece(FIRST + g, i * Slice::kPositions + p).at[v], d[g], one);
+          for (int position = 0; position < Some::kPositions; ++position) {
+            const int q = (chain * Some::kChainStep + i) * Slice::kPositions +
+                          position * Some::kPositionStep + p;
+#pragma unroll
+            for (int v = 0; v < Slice::kVectorSize; ++v) {
+              T& one = s[(chain * Slice::kVectorSize + v) * Some::kPositions + position];
+              one = 0;
+#pragma unroll
+              for (int g = 0; g < COUNT; ++g) {
+                one = multiply_add(piece(FIRST + g, q).at[v], d[g], one);
+              }
+            }
           }
         }
+        const int first = add_units(s);
+        store(s, first, i, p, sums);
       }
     }
-    // Two threads exchange halves of what they have and add: each then answers for half as many
-    // columns and twice as many units.
+  }
+
+ private:
+  // The columns of a thread that are summed over the units of its warp together: those that leave
+  // each of the unit's threads with one column, or with a vector of them. Every so many chains, and
+  // every so many positions of a chain.
+  struct Some {
+    static constexpr bool kWhole = Slice::kUnitsOfWarp <= Slice::kChainsOfThread;
+    static constexpr int kLeft = kWhole ? Slice::kVectorSize : 1;
+    static constexpr int kColumns = Slice::kUnitsOfWarp * kLeft;
+    static constexpr int kChains = kWhole ? Slice::kUnitsOfWarp : Slice::kChainsOfThread;
+    static constexpr int kPositions = kColumns / (kChains * Slice::kVectorSize);
+    static constexpr int kChainStep = Slice::kChainsOfThread / kChains;
+    static constexpr int kPositionStep = Slice::kPositions / kPositions;
+    static_assert(kChains * Slice::kVectorSize * kPositions == kColumns);
+    static_assert(kPositionStep * kPositions == Slice::kPositions);
+  };
+
+  __device__ Vector<T> piece(int gate, int q) const {
+    if (q < Slice::kHeld) return held_[gate][q];
+    return shared_[((q - Slice::kHeld) * Slice::kGates + gate) * Slice::kThreads];
+  }
+
+  // Two threads exchange halves of what they have and add: each then answers for half as many
+  // columns and twice as many units. Leaves kLeft sums, and returns which of all they are.
+  __device__ static int add_units(T (&s)[Some::kColumns]) {
+    int first = 0;
 #pragma unroll
     for (int units = 1; units < Slice::kUnitsOfWarp; units *= 2) {
-      const int half = Slice::kColumnsOfThread / (2 * units);
+      const int half = Some::kColumns / (2 * units);
       const bool is_second = (Slice::unit_of_block() & units) != 0;
 #pragma unroll
       for (int n = 0; n < half; ++n) {
         const T given = is_second ? s[n] : s[half + n], kept = is_second ? s[half + n] : s[n];
         s[n] = kept + __shfl_xor_sync(kWholeWarp, given, units * Slice::kSplit);
       }
+      if (is_second) first += half;
     }
-    store(s, sums);
+    return first;
   }
 
- private:
-  __device__ Vector<T> piece(int gate, int q) const {
-    if (q < Slice::kHeld) return held_[gate][q];
-    return shared_[((q - Slice::kHeld) * Slice::kGates + gate) * Slice::kThreads];
-  }
-
-  // The columns that are left to this thread, in the order of s before: chain, place in the
-  // vector, position.
-  __device__ static void store(const T* s, T* sums) {
-    constexpr int kLeft = Slice::kColumnsOfThread / Slice::kUnitsOfWarp;
-    int first = 0;
+  // s[0] was s[first] before.
+  __device__ static void store(const T* s, int first, int i, int p, T* sums) {
+    const int chain = first / (Slice::kVectorSize * Some::kPositions) * Some::kChainStep + i;
+    const int position = first % Some::kPositions * Some::kPositionStep + p;
+    const int at = position * Slice::kChains + Slice::part() * Slice::kChainsOfThread + chain;
+    if constexpr (Some::kWhole) {
+      Vector<T> whole;
 #pragma unroll
-    for (int units = 1; units < Slice::kUnitsOfWarp; units *= 2) {
-      const bool is_second = (Slice::unit_of_block() & units) != 0;
-      if (is_second) first += Slice::kColumnsOfThread / (2 * units);
-    }
-    const int i = first / (Slice::kVectorSize * Slice::kPositions);
-    const int v = first / Slice::kPositions % Slice::kVectorSize, p = first % Slice::kPositions;
-    const int chain = Slice::part() * Slice::kChainsOfThread + i;
-    if constexpr (Slice::kUnitsOfWarp <= Slice::kChainsOfThread) {  // whole vectors
-      Vector<T>* vectors = reinterpret_cast<Vector<T>*>(sums) + chain;
-#pragma unroll
-      for (int n = 0; n < kLeft / Slice::kVectorSize; ++n) {
-        Vector<T> whole;
-#pragma unroll
-        for (int k = 0; k < Slice::kVectorSize; ++k) {
-          whole.at[k] = s[(n / Slice::kPositions * Slice::kVectorSize + k) * Slice::kPositions +
-                          n % Slice::kPositions];
-        }
-        vectors[n % Slice::kPositions * Slice::kChains + n / Slice::kPositions] = whole;
-      }
+      for (int v = 0; v < Slice::kVectorSize; ++v) whole.at[v] = s[v];
+      reinterpret_cast<Vector<T>*>(sums)[at] = whole;
     } else {
-      static_assert(Slice::kUnitsOfWarp >= Slice::kChainsOfThread * Slice::kVectorSize);
-#pragma unroll
-      for (int n = 0; n < kLeft; ++n) {
-        sums[((p + n) * Slice::kChains + chain) * Slice::kVectorSize + v] = s[n];
-      }
+      sums[at * Slice::kVectorSize + first / Some::kPositions % Slice::kVectorSize] = s[0];
     }
   }
 
