@@ -75,17 +75,16 @@ class Weights {
     for (int i = 0; i < Slice::kChainsOfThread; ++i) {
 #pragma unroll
       for (int g = 0; g < COUNT; ++g) chain[g][i] = 0;
+      const int before = i * Slice::kPositions;  // vectors of other chains
 #pragma unroll
       for (int p = 0; p < Slice::kPositions; ++p) {
-        const Vector<T> state = vectors[p * Slice::kChains + i];
-#pragma unroll
-        for (int g = 0; g < COUNT; ++g) {
-          const Vector<T> row = piece(FIRST + g, i * Slice::kPositions + p);
-#pragma unroll
-          for (int v = 0; v < Slice::kVectorSize; ++v) {
-            chain[g][i] = multiply_add(row.at[v], state.at[v], chain[g][i]);
-          }
-        }
+        if (before + p >= Slice::kHeld) continue;
+        add_products<true, FIRST>(before + p, vectors[p * Slice::kChains + i], i, chain);
+      }
+      // Unrolled, the compiler would load more of the others at once than it has registers for.
+#pragma unroll 1
+      for (int p = max(0, Slice::kHeld - before); p < Slice::kPositions; ++p) {
+        add_products<false, FIRST>(before + p, vectors[p * Slice::kChains + i], i, chain);
       }
     }
 #pragma unroll
@@ -149,8 +148,24 @@ class Weights {
   };
 
   __device__ Vector<T> piece(int gate, int q) const {
-    if (q < Slice::kHeld) return held_[gate][q];
+    return q < Slice::kHeld ? held_[gate][q] : piece_in_shared(gate, q);
+  }
+  __device__ Vector<T> piece_in_shared(int gate, int q) const {
     return shared_[((q - Slice::kHeld) * Slice::kGates + gate) * Slice::kThreads];
+  }
+
+  // A vector's share of chain i of COUNT rows.
+  template <bool IS_HELD, int FIRST, int COUNT>
+  __device__ void add_products(int q, const Vector<T>& state, int i,
+                               T (&chain)[COUNT][Slice::kChainsOfThread]) const {
+#pragma unroll
+    for (int g = 0; g < COUNT; ++g) {
+      const Vector<T> row = IS_HELD ? held_[FIRST + g][q] : piece_in_shared(FIRST + g, q);
+#pragma unroll
+      for (int v = 0; v < Slice::kVectorSize; ++v) {
+        chain[g][i] = multiply_add(row.at[v], state.at[v], chain[g][i]);
+      }
+    }
   }
 
   // Two threads exchange halves of what they have and add: each then answers for half as many
