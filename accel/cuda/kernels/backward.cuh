@@ -70,9 +70,10 @@ class Backward {
  private:
   static constexpr int kGates = Cell::kGates, kCotangents = Cell::kCotangents;
   // The warps' sums lie so far apart that the threads of a warp, which ask for neighbouring columns
-  // of several warps, want different banks; and whole vectors.
+  // of several warps, want different banks.
+  static constexpr int kApart = 128 / Slice::kSplit / sizeof(T);
   static constexpr int kStride =
-      Slice::kColumns + (Slice::kSplit > 8 ? 16 : 128 / Slice::kSplit) / sizeof(T);
+      Slice::kColumns + (kApart > Slice::kVectorSize ? kApart : Slice::kVectorSize);
   static constexpr int kSums = Slice::kWarps * kStride;
 
   __device__ int lanes() const { return with_.schedule.lanes_of_team; }
