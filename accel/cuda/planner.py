@@ -14,8 +14,9 @@ from refrnn.lanes import LaneSchedule, row_tile_cost
 
 from .context import Device
 from .cut import Cut, KernelCell, columns_of
+from .known_cuts import known_cuts
 
-__all__ = ["VARIANTS", "Choice", "choose", "laid_out"]
+__all__ = ["VARIANTS", "Choice", "choose", "laid_out", "misfit", "room", "shapes"]
 
 #: Ways of keeping W_hh, the preferred first: in one block, in a cluster of blocks, in a team of
 #: blocks that exchange through memory, or in memory, read at every step.
@@ -23,10 +24,10 @@ VARIANTS = ("block", "cluster", "team", "stream")
 
 _REGISTERS = 65536  # of a multiprocessor, on all architectures that there are kernels for
 _MOST_REGISTERS = 255  # of a thread
-# Registers of a thread beside its piece of W_hh and the column sums of backward, by bytes of a
-# number; a test compiles all cuts and sees to it that none spills.
-_OTHER_REGISTERS = {4: 48, 8: 72}
-_MOST_THREADS = 1024
+# Registers of a thread beside its piece of W_hh: what is expected when a number of threads is
+# chosen; and what is enough for cuts of which the table of known cuts says nothing.
+_OTHER_REGISTERS, _SPARE_REGISTERS = 63, 128
+_LEAST_THREADS, _MOST_THREADS = 128, 512
 _MOST_CLUSTER = 8  # blocks that every device with clusters can have in one
 _CLUSTERS_FROM = 90
 # What a step costs whatever the number of lanes, in lanes: the barrier and the loop.
@@ -88,15 +89,18 @@ def choose(
         if team is not None and name not in ("cluster", "team"):
             continue
         sizes = []
-        for cut in _cuts(name, cell, dtype, hidden_size):
+        for shape in shapes(name, cell, dtype, hidden_size):
+            cut = shape._replace(held=_held(shape))
             blocks = _blocks(cut, hidden_size)
             sizes.append(blocks)
             if team is not None and blocks != team:
                 continue
-            reason = _misfit(cut, blocks, device)
+            reason = misfit(cut, blocks, device)
             if reason is None:
                 return name, cut
             reasons.append(f"{name} of {blocks}: {reason}")
+        if not sizes and team is None:
+            reasons.append(f"there is no {name} for H = {hidden_size}")
         if team is not None and team not in sizes:
             expected = ", ".join(map(str, sizes)) or "none"
             reasons.append(f"{name} has {expected} blocks for H = {hidden_size}, not {team}")
@@ -158,24 +162,19 @@ def _blocks(cut: Cut, hidden_size: int) -> int:
 def _most_lanes(cut: Cut, device: Device) -> int:
     """Lanes whose states fit into the shared memory of a block."""
     lanes = 0
-    while lanes < 32 and _shared_bytes(cut, lanes + 1) <= device.shared_memory:
+    while lanes < 32 and cut.shared_bytes(lanes + 1) <= device.shared_memory:
         lanes += 1
     return lanes
 
 
-def _shared_bytes(cut: Cut, lanes: int) -> int:
-    static = 16 if cut.exchange == "Tagged" else 0  # the ticket
-    return max(cut.forward_bytes(lanes), cut.backward_bytes(lanes)) + static
-
-
-def _misfit(cut: Cut, blocks: int, device: Device) -> str | None:
-    """Why a cut does not fit a device."""
+def misfit(cut: Cut, blocks: int, device: Device) -> str | None:
+    """Why a cut does not fit a device; None if it does."""
     if cut.exchange == "Clustered" and device.architecture < _CLUSTERS_FROM:
         return (
             f"clusters need compute capability {_CLUSTERS_FROM / 10:.1f}, "
             f"and {device.name} has {device.architecture / 10:.1f}"
         )
-    needed = _shared_bytes(cut, 1)
+    needed = cut.shared_bytes(1)
     if needed > device.shared_memory:
         return (
             f"it takes {needed} bytes of shared memory a block, and {device.name} has "
@@ -189,42 +188,53 @@ def _misfit(cut: Cut, blocks: int, device: Device) -> str | None:
     return None
 
 
-def _cuts(variant: str, cell: KernelCell, dtype: np.dtype[Any], hidden_size: int) -> Iterator[Cut]:
-    """The cuts of a variant, the fewest blocks first."""
+def shapes(variant: str, cell: KernelCell, dtype: np.dtype[Any], hidden_size: int) -> Iterator[Cut]:
+    """The cuts of a variant, the fewest blocks first; ``held`` is what is expected of them."""
     columns = columns_of(hidden_size)
     if variant == "block":
         if columns <= 256:
-            yield _cut(cell, dtype, columns, columns, 1, "Alone")
+            yield _shape(cell, dtype, columns, columns, 1, "Alone")
     elif variant in ("cluster", "team"):
-        units = _power_of_two_from(columns) // 2
+        units = min(_power_of_two_from(columns) // 2, _MOST_THREADS)
         while units >= 8:
             blocks = -(-columns // units)
             if variant == "team":
-                yield _cut(cell, dtype, columns, units, blocks, "Tagged")
+                yield _shape(cell, dtype, columns, units, blocks, "Tagged")
             elif blocks <= _MOST_CLUSTER:
-                yield _cut(cell, dtype, columns, units, blocks, "Clustered")
+                yield _shape(cell, dtype, columns, units, blocks, "Clustered")
             units //= 2
 
 
-def _cut(
+def _shape(
     cell: KernelCell, dtype: np.dtype[Any], columns: int, units: int, blocks: int, exchange: str
 ) -> Cut:
-    """A cut with as many threads a unit as keeps blocks between 128 and 1024 threads."""
-    chains = 8 if columns <= 256 else 32
-    split = 4
-    while split < chains and units * split < 256 and blocks > 1:
-        split *= 2
-    cut = Cut(cell, dtype, columns, units, split, 0, blocks, exchange)
-    return cut._replace(held=_held(cut))
+    """A cut with as many threads a unit as leave the least to shared memory.
+
+    Among those the fewest that are a warp for each scheduler: all threads of a unit do its
+    pointwise part.
+    """
+    plain = Cut(cell, dtype, columns, units, 1, 0, blocks, exchange)
+    splits = [split for split in (1, 2, 4, 8, 16, 32) if split <= plain.chains]
+    cuts = [plain._replace(split=split) for split in splits]
+    cuts = [cut for cut in cuts if cut.threads % 32 == 0 and cut.threads <= _MOST_THREADS]
+    return min([cut._replace(held=room(cut, _OTHER_REGISTERS)) for cut in cuts], key=_price)
+
+
+def _price(cut: Cut) -> tuple[int, int, int]:
+    return cut.shared_weights(), max(0, _LEAST_THREADS - cut.threads), cut.threads
 
 
 def _held(cut: Cut) -> int:
-    """Vectors of a gate that the registers of a thread have room for."""
-    limit = min(_MOST_REGISTERS, _REGISTERS // cut.threads // 8 * 8)
-    words = cut.dtype.itemsize // 4
-    sums = cut.vectors * cut.vector_size * words
-    left = limit - _OTHER_REGISTERS[cut.dtype.itemsize] - sums
-    return max(0, min(cut.vectors, left // (4 * cut.cell.gates)))
+    """Vectors of a gate that the registers of a thread are known to have room for, or sure to."""
+    known = known_cuts().get(cut.key)
+    return room(cut, _SPARE_REGISTERS) if known is None else known.held
+
+
+def room(cut: Cut, others: int) -> int:
+    """Vectors of a gate for which a thread has registers beside so many others."""
+    warps = -(-cut.threads // 128) * 4  # a multiprocessor's schedulers have as many registers each
+    limit = min(_MOST_REGISTERS, _REGISTERS // (32 * warps) // 8 * 8)
+    return max(0, min(cut.vectors, (limit - others) // (4 * cut.cell.gates)))
 
 
 def _power_of_two_from(n: int) -> int:
