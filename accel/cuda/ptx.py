@@ -29,7 +29,7 @@ _FEATURES = {
     r"\bmbarrier\.\w+\.(release|acquire|relaxed)|\bfence\.(proxy|mbarrier_init)": (8, 0),
     r"\b(elect\.sync|setmaxnreg|wgmma)\b": (8, 0),
     r"\b(st\.async|red\.async|multimem)\b": (8, 1),
-    r"\.b128\b|\.param::(entry|func)\b": (8, 3),
+    r"\.b128\b|\.param::(entry|func)\b|\bused_bytes_mask\b": (8, 3),
     r"\.f32x2\b": (8, 6),
     r"\.v8\.[bfsu]32\b|\.v4\.[bfsu]64\b": (8, 8),
     r"\.(unified|blocksareclusters|abi_preserve)\b": (9, 0),

@@ -9,16 +9,18 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from ..softcuda.build import BuildError
+from .known_cuts import KnownCut, read
 from .nvcc import compile_source, find_nvcc, run
 from .ptx import lowered
-from .sources import PACKAGE, Defines, KernelSources
+from .sources import PACKAGE, Defines, KernelSources, least_architecture
 
-__all__ = ["SHIPPED", "BuildError", "Entry", "install", "make"]
+__all__ = ["SHIPPED", "BuildError", "Entry", "entries", "install", "make"]
 
 
 class Entry(NamedTuple):
@@ -39,9 +41,43 @@ class Entry(NamedTuple):
     architecture: int
 
 
+#: Sources that are compiled without macros.
+_PLAIN = ("contiguous.cu", "products.cu")
+
+
+def entries(rows: Iterable[KnownCut]) -> tuple[Entry, ...]:
+    """What is shipped if these are the cuts that are known.
+
+    Of the recurrence whatever one block has room for; and teams and clusters of what is trained in
+    them most.
+
+    Parameters
+    ----------
+    rows : iterable of KnownCut
+
+    Returns
+    -------
+    tuple of Entry
+    """
+    made = [Entry(source, {}, least_architecture({})) for source in _PLAIN]
+    # Here come the cuts of stream.cu.
+    for row in rows:
+        if _is_shipped(row):
+            defines = row.key.defines(row.held)
+            made.append(Entry("recurrence.cu", defines, least_architecture(defines)))
+    return tuple(made)
+
+
+def _is_shipped(row: KnownCut) -> bool:
+    key = row.key
+    if key.exchange == "Alone":
+        return True
+    return key.cell != "RnnRelu" and (key.number == "float" or key.columns <= 256)
+
+
 #: What is shipped. Of a source and its macros a device takes the highest architecture not above its
 #: own.
-SHIPPED: tuple[Entry, ...] = (Entry("contiguous.cu", {}, 75),)
+SHIPPED: tuple[Entry, ...] = entries(read())
 
 
 def install(target: Path | None) -> None:
