@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -354,3 +355,27 @@ def test_reverse_is_another_result_and_an_unroll_object_can_be_used_again(unroll
     assert all(forward[n].tobytes() == again[n].tobytes() for n in forward)
     assert not np.allclose(forward["output"], backward["output"])
     assert np.isfinite(backward["d_W_hh"]).all()
+
+
+class OnDevice:
+    """An array in the memory of a device."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.__cuda_array_interface__ = {
+            "shape": shape, "typestr": "<f8", "data": (0, False), "version": 3,
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("unroll", ["lanes", "per_sequence"])
+def test_states_and_cotangents_on_a_device_are_refused_on_the_host(unroll: str) -> None:
+    batch = rr.RaggedBatch.from_sequences([np.ones((2, 3)), np.ones((1, 3))])
+    cell = rr.GRU(3, 4)
+    params = cell.init_parameters(np.random.default_rng(0))
+    words = f"has type OnDevice in device memory, expected a NumPy array: unroll '{unroll}'"
+    with pytest.raises(TypeError, match=re.escape(f"state_0.h {words}")):
+        rr.forward(cell, params, batch, (OnDevice((2, 4)),), unroll=unroll)
+    run = rr.forward(cell, params, batch, unroll=unroll)
+    with pytest.raises(TypeError, match=re.escape(f"d_output {words}")):
+        rr.backward(run.tape, OnDevice((3, 4)))
+    with pytest.raises(TypeError, match=re.escape(f"d_state_n.h {words}")):
+        rr.backward(run.tape, None, (OnDevice((2, 4)),))

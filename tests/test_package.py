@@ -178,6 +178,33 @@ def test_broken_unroll_gives_its_reason(fresh_python: Python, site: Path) -> Non
     assert "a_module_nobody_has" in listed
 
 
+def test_an_unroll_says_why_it_cannot_run_here(fresh_python: Python, site: Path) -> None:
+    source = (
+        TOY.replace("Toy", "Far")
+        + """
+        @staticmethod
+        def unavailable():
+            return "it needs a telescope"
+    """
+    )
+    install_unroll(site, "far", "module_far:Far", source)
+    message, listed, has_checked = fresh_python(
+        """
+        import json, refrnn as rr
+        from refrnn.check import find_candidates
+        candidates = {one.name: one for one in find_candidates([])}
+        try:
+            rr.unroll.resolve("far")
+        except ValueError as error:
+            listed = rr.unroll.installed_unrolls()["far"]
+            print(json.dumps([str(error), listed, candidates["far"].unroll is not None]))
+        """,
+        site,
+    )
+    assert message == "unroll 'far' is installed but cannot run here: it needs a telescope"
+    assert (listed, has_checked) == ("it needs a telescope", False)
+
+
 def test_built_in_names_read_no_entry_point(fresh_python: Python, site: Path) -> None:
     loaded = fresh_python(
         """

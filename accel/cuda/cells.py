@@ -47,7 +47,8 @@ def unsupported(cell: AnyCell, dtype: np.dtype[Any]) -> str | None:
         return f"it computes in float32 and float64, not {dtype}"
     if type(cell) not in (RNN, LSTM, GRU):
         return f"it has no kernel of {type(cell).__name__}"
-    plain = type(cell)(cell.input_size, cell.hidden_size).options()
+    make: Any = type(cell)
+    plain = make(cell.input_size, cell.hidden_size).options()
     for name, value in cell.options().items():
         if name not in _FREE and value != plain[name]:
             return f"its kernels have no {name} = {value!r}"

@@ -125,19 +125,29 @@ class Cut(NamedTuple):
 
     def forward_bytes(self, lanes: int) -> int:
         """Bytes of shared memory of a block that steps this many lanes forward."""
-        size, phases = self.dtype.itemsize, self.cell.phases
-        states = (1 + phases) * self.columns * size
-        own = self.threads * (2 + (phases - 1) * self.cell.gates) * size
-        return self.shared_weights() + lanes * (states + own + 2 * _CURSOR)
+        size, cell = self.dtype.itemsize, self.cell
+        states = (1 + cell.phases) * self.columns * size
+        rows = 2 * self.units * (cell.gates + 1 + (cell.has_c or cell.has_q)) * size
+        own = self.threads * (cell.gates > 1) * size
+        return self.shared_weights() + lanes * (states + rows + own + 4 * _CURSOR)
 
     def backward_bytes(self, lanes: int) -> int:
         """Bytes of shared memory of a block that steps this many lanes back."""
-        size = self.dtype.itemsize
-        stride = self.columns + max(128 // self.split // size, self.vector_size)
-        sums = 2 * (self.threads // 32) * stride * size
-        received = 2 * self.blocks * self.units * size if self.exchange == "Clustered" else 0
-        own = self.threads * 2 * size
-        return self.shared_weights() + lanes * (sums + own + 3 * _CURSOR + received)
+        size, cell = self.dtype.itemsize, self.cell
+        sums = 2 * self._term_rows(self.threads // 32, self.columns)
+        received = 0
+        if self.exchange == "Clustered":
+            received = 2 * self._term_rows(self.blocks, self.units)
+        rows = 2 * self.units * (cell.gates + 1 + (cell.gates > 1) + cell.has_q) * size
+        own = self.threads * (3 if cell.has_c else 1) * size
+        return self.shared_weights() + lanes * (sums + rows + own + 4 * _CURSOR + received)
+
+    def _term_rows(self, count: int, row: int) -> int:
+        """Bytes of ``TermRows`` of kernels/vectors.cuh."""
+        leaves = 1 << (count - 1).bit_length()
+        parts, banks = min(leaves, self.split), 128 // self.dtype.itemsize
+        gap = (banks // parts - leaves // parts * row) % banks
+        return (leaves * row + parts * gap) * self.dtype.itemsize
 
     def slot_bytes(self, teams: int, lanes: int) -> int:
         """Bytes of global memory through which the blocks of all teams exchange, either way."""
@@ -169,4 +179,4 @@ class Cut(NamedTuple):
         return np.ascontiguousarray(cut.transpose(block, chain, position, g, unit, part, v))
 
 
-_CURSOR = 40  # sizeof(Cursor)
+_CURSOR = 32  # sizeof(Cursor)

@@ -15,8 +15,12 @@ from refrnn.lanes import LaneSchedule, row_tile_cost
 from .context import Device
 from .cut import Cut, KernelCell, columns_of
 from .known_cuts import known_cuts
+from .stream_cut import StreamCut
 
-__all__ = ["VARIANTS", "Choice", "choose", "laid_out", "misfit", "room", "shapes"]
+__all__ = ["VARIANTS", "AnyCut", "Choice", "choose", "laid_out", "misfit", "room", "shapes"]
+
+#: A way of cutting W_hh, or of not cutting it.
+AnyCut = Cut | StreamCut
 
 #: Ways of keeping W_hh, the preferred first: in one block, in a cluster of blocks, in a team of
 #: blocks that exchange through memory, or in memory, read at every step.
@@ -26,10 +30,12 @@ _REGISTERS = 65536  # of a multiprocessor, on all architectures that there are k
 _MOST_REGISTERS = 255  # of a thread
 # Registers of a thread beside its piece of W_hh: what is expected when a number of threads is
 # chosen; and what is enough for cuts of which the table of known cuts says nothing.
-_OTHER_REGISTERS, _SPARE_REGISTERS = 63, 128
+_OTHER_REGISTERS, _SPARE_REGISTERS = 63, 160
 _LEAST_THREADS, _MOST_THREADS = 128, 512
 _MOST_CLUSTER = 8  # blocks that every device with clusters can have in one
 _CLUSTERS_FROM = 90
+_MOST_LANES = 32  # of a team: more would only make steps longer
+_STREAM_LANES = (1, 2, 4)  # that there are kernels for
 # What a step costs whatever the number of lanes, in lanes: the barrier and the loop.
 _STEP_OVERHEAD = 1.0
 
@@ -41,7 +47,7 @@ class Choice(NamedTuple):
     ----------
     variant : str
         One of :data:`VARIANTS`.
-    cut : Cut
+    cut : Cut or StreamCut
     blocks : int
         Of a team: those that own a unit.
     teams : int
@@ -51,7 +57,7 @@ class Choice(NamedTuple):
     """
 
     variant: str
-    cut: Cut
+    cut: AnyCut
     blocks: int
     teams: int
     lanes_of_team: int
@@ -66,7 +72,7 @@ def choose(
     *,
     variant: str | None = None,
     team: int | None = None,
-) -> tuple[str, Cut] | str:
+) -> tuple[str, AnyCut] | str:
     """The preferred cut that fits a device, or why none does.
 
     Parameters
@@ -82,7 +88,7 @@ def choose(
 
     Returns
     -------
-    tuple of str and Cut, or str
+    tuple of str and a cut, or str
     """
     reasons = []
     for name in VARIANTS if variant is None else (variant,):
@@ -90,7 +96,7 @@ def choose(
             continue
         sizes = []
         for shape in shapes(name, cell, dtype, hidden_size):
-            cut = shape._replace(held=_held(shape))
+            cut = shape if isinstance(shape, StreamCut) else shape._replace(held=_held(shape))
             blocks = _blocks(cut, hidden_size)
             sizes.append(blocks)
             if team is not None and blocks != team:
@@ -109,7 +115,7 @@ def choose(
 
 def laid_out(
     variant: str,
-    cut: Cut,
+    cut: AnyCut,
     lengths: Any,
     hidden_size: int,
     device: Device,
@@ -120,7 +126,7 @@ def laid_out(
     Parameters
     ----------
     variant : str
-    cut : Cut
+    cut : Cut or StreamCut
     lengths : ndarray of int64, shape (B,)
     hidden_size : int
     device : Device
@@ -151,23 +157,28 @@ def laid_out(
             )
         lanes_of_team = most
     teams = -(-schedule.num_lanes // lanes_of_team)
+    if isinstance(cut, StreamCut):
+        cut = cut._replace(lanes=next(n for n in _STREAM_LANES if n >= lanes_of_team))
     return Choice(variant, cut, blocks, teams, lanes_of_team, schedule)
 
 
-def _blocks(cut: Cut, hidden_size: int) -> int:
+def _blocks(cut: AnyCut, hidden_size: int) -> int:
     """Blocks of a team: those of a cluster all meet, others only if they own a unit."""
+    if isinstance(cut, StreamCut):
+        return 1
     return cut.blocks if cut.exchange == "Clustered" else -(-hidden_size // cut.units)
 
 
-def _most_lanes(cut: Cut, device: Device) -> int:
+def _most_lanes(cut: AnyCut, device: Device) -> int:
     """Lanes whose states fit into the shared memory of a block."""
     lanes = 0
-    while lanes < 32 and cut.shared_bytes(lanes + 1) <= device.shared_memory:
+    limit = cut.lanes if isinstance(cut, StreamCut) else _MOST_LANES
+    while lanes < limit and cut.shared_bytes(lanes + 1) <= device.shared_memory:
         lanes += 1
     return lanes
 
 
-def misfit(cut: Cut, blocks: int, device: Device) -> str | None:
+def misfit(cut: AnyCut, blocks: int, device: Device) -> str | None:
     """Why a cut does not fit a device; None if it does."""
     if cut.exchange == "Clustered" and device.architecture < _CLUSTERS_FROM:
         return (
@@ -188,7 +199,9 @@ def misfit(cut: Cut, blocks: int, device: Device) -> str | None:
     return None
 
 
-def shapes(variant: str, cell: KernelCell, dtype: np.dtype[Any], hidden_size: int) -> Iterator[Cut]:
+def shapes(
+    variant: str, cell: KernelCell, dtype: np.dtype[Any], hidden_size: int
+) -> Iterator[AnyCut]:
     """The cuts of a variant, the fewest blocks first; ``held`` is what is expected of them."""
     columns = columns_of(hidden_size)
     if variant == "block":
@@ -203,6 +216,9 @@ def shapes(variant: str, cell: KernelCell, dtype: np.dtype[Any], hidden_size: in
             elif blocks <= _MOST_CLUSTER:
                 yield _shape(cell, dtype, columns, units, blocks, "Clustered")
             units //= 2
+    else:
+        for lanes in reversed(_STREAM_LANES):
+            yield StreamCut(cell, dtype, columns, lanes)
 
 
 def _shape(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,9 @@ class Products:
             name: module.get_function(name).prepare(form) for name, form in names.items()
         }
 
+        #: Is told of every launch.
+        self.observer: Callable[[Launch], None] | None = None
+
     def gates(self, x: Matrix, w: Matrix, bias: int | None, out: Matrix, stream: Any) -> None:
         """See :meth:`ProductLaunches.gates`."""
         self._run(self.launches.gates(x, w, bias, out), stream)
@@ -71,4 +75,6 @@ class Products:
         for launch in launches:
             function = self._functions[launch.kernel]
             grid = (launch.blocks, 1)
+            if self.observer is not None:
+                self.observer(launch)
             function.prepared_async_call(grid, launch.threads, stream, *launch.arguments)

@@ -77,8 +77,11 @@ class DeviceSchedule(NamedTuple):
             np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
             steps.astype(np.int32),
         )
-        on_device = [upload(context, array, stream) for array in arrays]
-        return cls(*on_device, lanes, choice.lanes_of_team, schedule.num_steps)
+        offsets_, order_, first_of_lane, steps_ = (upload(context, one, stream) for one in arrays)
+        return cls(
+            offsets_, order_, first_of_lane, steps_, lanes, choice.lanes_of_team,
+            schedule.num_steps,
+        )  # fmt: skip
 
     def fields(self, direction: int) -> dict[str, int]:
         """What the kernels' argument has."""
@@ -158,16 +161,18 @@ class Recurrence:
         try:
             function.set_attribute(cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES, size)
             if choice.cut.exchange != "Tagged":
-                return launch({})
+                launch({})
+                wait(stream)  # so that a fault is told as one of this launch
+                return
             slots = choice.cut.slot_bytes(choice.teams, schedule.lanes_of_team)
             with _ONE_MEETING:
                 meeting: _Meeting = self._context.cached("meeting", _Meeting)
                 fields = meeting.begin(self._context, slots, schedule.longest, stream)
                 launch({**fields, "patience": self._patience, "blocks": choice.blocks})
-                error = meeting.end(stream)
+                word = meeting.end(stream)
         except cuda.Error as error:
             raise device_error(error, words) from error
-        if error == _NOBODY_CAME:
+        if word == _NOBODY_CAME:
             raise DeviceError(
                 f"{words}: a block has waited {self._patience / 1e6:g} s for a value of another "
                 "one of its team, which blocks of another program may keep from starting; give "

@@ -172,7 +172,8 @@ def representative(rows: Mapping[CutKey, KnownCut | None]) -> dict[CutKey, Cut]:
     for variant, sizes in _SIZES.items():
         for cell, dtype, size in itertools.product(KERNEL_CELLS.values(), _DTYPES, sizes):
             for device in _devices():
-                cuts = (_hoped(shape, rows) for shape in shapes(variant, cell, dtype, size))
+                every = shapes(variant, cell, dtype, size)
+                cuts = (_hoped(shape, rows) for shape in every if isinstance(shape, Cut))
                 fits = (cut for cut in cuts if cut and misfit(cut, cut.blocks, device) is None)
                 cut = next(fits, None)
                 if cut is not None:
@@ -194,7 +195,7 @@ def chosen(sizes: Iterable[int]) -> list[Cut]:
     for size, variant, dtype in itertools.product(sizes, _SIZES, _DTYPES):
         for cell, device in itertools.product(KERNEL_CELLS.values(), _devices()):
             found = choose(cell, dtype, size, device, variant=variant)
-            if not isinstance(found, str):
+            if not isinstance(found, str) and isinstance(found[1], Cut):
                 made[found[1].key] = found[1]
     return list(made.values())
 

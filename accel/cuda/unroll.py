@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from refrnn.errors import UnsupportedCase
+from refrnn.errors import DeviceError, UnsupportedCase
 from refrnn.parameters import CellParameters
 from refrnn.ragged import RaggedBatch
 from refrnn.types import Array
@@ -24,6 +25,7 @@ from .recurrence import DeviceSchedule, Recurrence, upload, wait
 
 __all__ = ["CudaUnroll"]
 
+_MOST_PATIENCE = 4000.0  # the kernels count microseconds in 32 bits
 _MOST_SCRATCH = 256 << 20  # bytes; less memory only means more launches
 
 
@@ -99,11 +101,22 @@ class CudaUnroll:
         self.lanes = None if lanes is None else check_integer(lanes, "lanes", minimum=1)
         self.result = result
         self.patience = check_positive_float(patience, "patience")
+        if self.patience > _MOST_PATIENCE:
+            raise ValueError(f"patience has value {patience}, expected at most {_MOST_PATIENCE} s")
 
     def __repr__(self) -> str:
         plain = {"result": "numpy", "patience": 10.0}
         shown = [f"{k}={v!r}" for k, v in vars(self).items() if v != plain.get(k)]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    @staticmethod
+    def unavailable() -> str | None:
+        """Why there is no device to work on; None if there is one."""
+        try:
+            driver()
+        except DeviceError as error:
+            return str(error)
+        return None
 
     def supports(self, cell: AnyCell, dtype: np.dtype[Any], *, reverse: bool = False) -> str | None:
         """None if the kernels have this cell and dtype and it fits on the device, else why not.
@@ -135,7 +148,7 @@ class CudaUnroll:
         DeviceError
             If the device fails; the message says at which launch.
         """
-        with use_context() as context:
+        with use_context() as context, _failures_told("forward"):
             choice = self._choice(context, cell, batch)
             tape = self._forward(context, choice, cell, parameters, batch, state_0, reverse)
             wait(self.stream)
@@ -156,7 +169,7 @@ class CudaUnroll:
         DeviceError
             If the device fails; the message says at which launch.
         """
-        with use_context() as context:
+        with use_context() as context, _failures_told("backward"):
             made = self._backward(context, tape, d_output, d_state_n)
             wait(self.stream)
             cell, lengths = tape.cell, tape.lengths
@@ -177,14 +190,16 @@ class CudaUnroll:
 
     def _choice(self, context: DeviceContext, cell: AnyCell, batch: RaggedBatch) -> Choice:
         found = self._cut(context, cell, batch.dtype)
-        made = found
-        if not isinstance(found, str):
+        made: Choice | str
+        if isinstance(found, str):
+            made = found
+        else:
+            variant, cut = found
             made = laid_out(
-                *found, batch.lengths, cell.hidden_size, context.device, self.lanes
-            )  # fmt: skip
+                variant, cut, batch.lengths, cell.hidden_size, context.device, self.lanes
+            )
         if isinstance(made, str):
             raise UnsupportedCase(f"unroll {self.name!r} cannot run {cell}: {made}")
-        assert isinstance(made, Choice)
         return made
 
     def _forward(
@@ -194,15 +209,16 @@ class CudaUnroll:
         kernel, dtype, stream = choice.cut.cell, batch.dtype, self.stream
         N, H = batch.total_steps, cell.hidden_size
         arrays = {
-            "x": self._inputs(context, batch),
+            "x": self._own(context, batch.values, "values"),
             "W_ih": upload(context, parameters["W_ih"], stream),
             "weights": upload(context, choice.cut.pack(parameters["W_hh"]), stream),
             "a": empty(context, (N, kernel.gates * H), dtype),
             "y": empty(context, (N, H), dtype),
         }
         for letter, array in zip(cell.state_names, state_0, strict=True):
-            arrays[f"{letter}_0"] = upload(context, array, stream)
-            arrays[f"{letter}_n"] = upload(context, array, stream)  # of length 0: unchanged
+            name = f"state_0.{letter}"
+            arrays[f"{letter}_0"] = self._own(context, array, name)
+            arrays[f"{letter}_n"] = self._own(context, array, name)  # at length 0 it stays
         if kernel.has_c:
             arrays["c"] = empty(context, (N, H), dtype)
         if kernel.has_q:
@@ -223,12 +239,11 @@ class CudaUnroll:
             wait(stream)  # the bias goes back to the pool
         return saved
 
-    def _inputs(self, context: DeviceContext, batch: RaggedBatch) -> DeviceArray:
-        """The inputs, in memory that nobody changes before backward."""
-        if not is_on_device(batch.values):
-            return upload(context, batch.values, self.stream)
-        theirs = as_device_array(context, batch.values, name="values")
-        return _copied(context, theirs, self.stream)
+    def _own(self, context: DeviceContext, array: Any, name: str) -> DeviceArray:
+        """A copy on the device, which nobody else changes."""
+        if not is_on_device(array):
+            return upload(context, array, self.stream)
+        return _copied(context, as_device_array(context, array, name=name), self.stream)
 
     def _products(self, context: DeviceContext, dtype: np.dtype[Any]) -> Products:
         module = load_module(context, "products.cu")
@@ -244,15 +259,16 @@ class CudaUnroll:
     ) -> dict[str, DeviceArray]:
         saved: _Saved = tape.saved
         kernel, dtype, stream = saved.choice.cut.cell, tape.dtype, self.stream
-        N, H = d_output.shape
+        N, H = saved.arrays["y"].shape
         arrays = {
-            "d_y": upload(context, d_output, stream),
+            "d_y": self._there(context, d_output, "d_output"),
             "d_a": empty(context, (N, kernel.cotangents * H), dtype),
             "d_x": empty(context, saved.arrays["x"].shape, dtype),
         }
         for letter, array in zip(tape.cell.state_names, d_state_n, strict=True):
-            arrays[f"d_{letter}_n"] = upload(context, array, stream)
-            arrays[f"d_{letter}_0"] = upload(context, array, stream)
+            name = f"d_state_n.{letter}"
+            arrays[f"d_{letter}_n"] = self._there(context, array, name)
+            arrays[f"d_{letter}_0"] = self._own(context, array, name)
         if kernel.phases == 2:
             arrays["rh"] = empty(context, (N, H), dtype)
         if N:
@@ -268,6 +284,12 @@ class CudaUnroll:
             raise device_error(error, "the products after the recurrence") from error
         wait(stream)
         return arrays
+
+    def _there(self, context: DeviceContext, array: Any, name: str) -> DeviceArray:
+        """On the device: a copy of a host array, and what lies there as it is."""
+        if not is_on_device(array):
+            return upload(context, array, self.stream)
+        return as_device_array(context, array, name=name)
 
     def _gradients(
         self, context: DeviceContext, tape: Tape, made: Mapping[str, DeviceArray]
@@ -317,6 +339,15 @@ class CudaUnroll:
     def _given(self, context: DeviceContext, array: DeviceArray) -> Any:
         """An array as the caller wants it, whose memory is the caller's."""
         return array.get() if self.result == "numpy" else _copied(context, array, self.stream)
+
+
+@contextmanager
+def _failures_told(what: str) -> Iterator[None]:
+    """Name the run in which the driver fails, where no launch in it has been named."""
+    try:
+        yield
+    except driver().Error as error:
+        raise device_error(error, f"a copy or product of {what}") from error
 
 
 def _copied(context: DeviceContext, array: DeviceArray, stream: Any) -> DeviceArray:

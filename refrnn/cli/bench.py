@@ -25,6 +25,7 @@ from ..bench.report import dump, record, report
 from ..bench.workloads import DTYPES
 from ..cases import CELL_NAMES
 from ..datasets import LENGTH_LAWS
+from .bench_costs import run_costs
 from .info import collect
 from .progress import Progress
 
@@ -49,7 +50,8 @@ examples:
   refrnn bench                                             all that is installed
   refrnn bench --unroll lanes --peer torch-packed          these two
   refrnn bench --workload zipf-b64-t400-h64 --threads 1    another batch, one thread each
-  refrnn bench --json bench.json --plot bench.svg          to keep"""
+  refrnn bench --json bench.json --plot bench.svg          to keep
+  refrnn bench --costs --workload zipf-b64-t200-h64        what the CUDA kernels do, counted"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -106,6 +108,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     _add_sampling(parser)
     parser.add_argument(
+        "--costs",
+        action="store_true",
+        help="count what the CUDA kernels do instead, on softcuda, and time nothing: exact "
+        "numbers, beside those that they must be; predictions for GPUs",
+    )
+    parser.add_argument(
         "--json", metavar="FILE", help="write everything as JSON; - prints it, and no table"
     )
     parser.add_argument(
@@ -146,6 +154,8 @@ def run(args: argparse.Namespace) -> int:
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)  # a console script does not look in the working directory
+    if args.costs:
+        return run_costs(args)
     try:
         settings = _settings(args)
         draw = _checked_outputs(args)

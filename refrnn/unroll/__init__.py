@@ -58,7 +58,8 @@ def forward(
     batch : RaggedBatch
         B sequences, N rows, ``cell.input_size`` features. Complex batches run forward only.
     state_0 : tuple of ndarrays (B, size), optional
-        The initial state, ``(h_0,)`` or ``(h_0, c_0)``; zeros if None.
+        The initial state, ``(h_0,)`` or ``(h_0, c_0)``; zeros if None. An unroll on a device takes
+        arrays with ``__cuda_array_interface__`` too.
     reverse : bool
         Step each sequence from its own last step to its first; outputs stay at their steps.
     unroll : str or Unroll
@@ -94,7 +95,7 @@ def forward(
     walker = resolve(unroll)
     params = _check_case(cell, params, batch)
     reverse = check_bool(reverse, "reverse")
-    state = _check_state(cell, state_0, batch, "state_0")
+    state = _check_states(cell, state_0, batch.batch_size, batch.dtype, "state_0", walker)
     reason = walker.supports(cell, batch.dtype, reverse=reverse)
     if reason is None and type(walker) in BUILT_IN.values():
         reason = _not_host_memory(batch)
@@ -114,7 +115,8 @@ def backward(tape: Tape, d_output: Any = None, d_state_n: Any = None) -> Gradien
     tape : Tape
         ``run.tape``; may be walked back any number of times.
     d_output : ndarray of shape (N, R) or RaggedBatch, optional
-        Cotangent of ``run.output``, in its row order; zero if None.
+        Cotangent of ``run.output``, in its row order; zero if None. An unroll on a device takes
+        arrays with ``__cuda_array_interface__`` too, here and below.
     d_state_n : tuple of ndarrays (B, size), optional
         Cotangent of ``run.state_n``; zero if None, and so may be each of its parts.
 
@@ -138,7 +140,9 @@ def backward(tape: Tape, d_output: Any = None, d_state_n: Any = None) -> Gradien
         )
     rows = int(tape.lengths.sum())
     cotangent = _check_d_output(tape, d_output, rows)
-    d_state = _check_states(tape.cell, d_state_n, tape.lengths.size, tape.dtype, "d_state_n")
+    d_state = _check_states(
+        tape.cell, d_state_n, tape.lengths.size, tape.dtype, "d_state_n", tape.unroll
+    )
     with np.errstate(all="ignore"):
         return tape.unroll.backward(tape, cotangent, d_state)
 
@@ -162,14 +166,13 @@ def _check_case(cell: AnyCell, params: Any, batch: RaggedBatch) -> CellParameter
     return checked
 
 
-def _check_state(cell: AnyCell, state: Any, batch: RaggedBatch, name: str) -> State:
-    return _check_states(cell, state, batch.batch_size, batch.dtype, name)
-
-
 def _check_states(
-    cell: AnyCell, state: Any, batch_size: int, dtype: np.dtype[Any], name: str
+    cell: AnyCell, state: Any, batch_size: int, dtype: np.dtype[Any], name: str, unroll: Unroll
 ) -> State:
-    """A full state record of new C-contiguous arrays; None, whole or in part, becomes zeros."""
+    """A full state record of new C-contiguous arrays; None, whole or in part, becomes zeros.
+
+    What lies on a device stays there, for the unroll to copy.
+    """
     if state is None:
         return cell.zero_state(batch_size, dtype)
     names = cell.state_names
@@ -184,11 +187,10 @@ def _check_states(
             parts.append(np.zeros((batch_size, size), dtype))
             continue
         label = f"{name}.{letter}"
-        array = check_array(part, label, ndim=2, rule=f"(B, size) = ({batch_size}, {size})")
-        check_shape(array, label, (batch_size, size), "(B, size)")
-        if array.dtype != dtype:
-            raise TypeError(f"{label} has dtype {array.dtype}, expected {dtype} as the batch")
-        parts.append(array.copy(order="C"))
+        array = _check_matrix(part, label, (batch_size, size), "(B, size)", unroll)
+        if _dtype_of(array) != dtype:
+            raise TypeError(f"{label} has dtype {_dtype_of(array)}, expected {dtype} as the batch")
+        parts.append(array.copy(order="C") if isinstance(array, np.ndarray) else array)
     return cell.state_type(*parts)
 
 
@@ -204,11 +206,36 @@ def _check_d_output(tape: Tape, d_output: Any, rows: int) -> Array:
                 f"{tape.lengths.tolist()}"
             )
         d_output = d_output.values
-    array = check_array(d_output, "d_output", ndim=2, rule=f"(N, R) = {shape}")
-    check_shape(array, "d_output", shape, "(N, R)")
-    if array.dtype != tape.dtype:
-        raise TypeError(f"d_output has dtype {array.dtype}, expected {tape.dtype} as the run")
+    array: Array = _check_matrix(d_output, "d_output", shape, "(N, R)", tape.unroll)
+    if _dtype_of(array) != tape.dtype:
+        raise TypeError(f"d_output has dtype {_dtype_of(array)}, expected {tape.dtype} as the run")
     return array
+
+
+def _check_matrix(value: Any, name: str, shape: tuple[int, int], rule: str, unroll: Unroll) -> Any:
+    """An array of this shape: NumPy's, or one on a device where the unroll may take that."""
+    if not isinstance(value, np.ndarray) and hasattr(value, "__cuda_array_interface__"):
+        kind = type(value).__name__
+        if type(unroll) in BUILT_IN.values():
+            raise TypeError(
+                f"{name} has type {kind} in device memory, expected a NumPy array: unroll "
+                f"{unroll.name!r} computes on the host"
+            )
+        found = tuple(value.__cuda_array_interface__["shape"])
+        if found != shape:
+            raise ValueError(f"{name} has shape {found}, expected {rule} = {shape}")
+        return value
+    array = check_array(value, name, ndim=2, rule=f"{rule} = {shape}")
+    check_shape(array, name, shape, rule)
+    return array
+
+
+def _dtype_of(array: Any) -> np.dtype[Any]:
+    """The dtype of an array, of one on a device by its interface."""
+    is_here = isinstance(array, np.ndarray)
+    dtype: np.dtype[Any]
+    dtype = array.dtype if is_here else np.dtype(array.__cuda_array_interface__["typestr"])
+    return dtype
 
 
 def _not_host_memory(batch: RaggedBatch) -> str | None:

@@ -129,7 +129,9 @@ class Unroll(Protocol):
     """How ragged time is walked. Arguments come validated; results go back unchanged.
 
     To add one, write a class with these members and hand an object of it to
-    :func:`refrnn.forward`, or register the class under the entry-point group ``refrnn.unrolls``.
+    :func:`refrnn.forward`, or register the class under the entry-point group ``refrnn.unrolls``. A
+    class that needs something beside Python, a device say, may have a static method
+    ``unavailable()`` that returns why it cannot run on this machine, or None.
     """
 
     @property

@@ -48,9 +48,13 @@ def resolve(unroll: str | Unroll) -> Unroll:
         names = ", ".join([*BUILT_IN, *found])
         raise ValueError(f"unroll has name {unroll!r}, expected one of {names}, or an object")
     try:
-        made = found[unroll].load()()
+        cls = found[unroll].load()
+        reason = _unavailable(cls)
+        made = cls() if reason is None else None
     except Exception as error:  # whatever a third party's import raises is the reason to report
         raise ValueError(f"unroll {unroll!r} is installed but cannot be loaded: {error}") from error
+    if reason is not None:
+        raise ValueError(f"unroll {unroll!r} is installed but cannot run here: {reason}")
     return _check_unroll(made)
 
 
@@ -64,10 +68,18 @@ def installed_unrolls() -> dict[str, type[Any] | str]:
     unrolls: dict[str, type[Any] | str] = dict(BUILT_IN)
     for name, entry_point in _entry_points().items():
         try:
-            unrolls[name] = entry_point.load()
+            cls = entry_point.load()
+            unrolls[name] = _unavailable(cls) or cls
         except Exception as error:  # reported, not hidden: the caller shows it
             unrolls[name] = f"{type(error).__name__}: {error}"
     return unrolls
+
+
+def _unavailable(cls: Any) -> str | None:
+    """Why an unroll cannot run on this machine, where its class knows."""
+    ask = getattr(cls, "unavailable", None)
+    reason: str | None = None if ask is None else ask()
+    return reason
 
 
 def _entry_points() -> dict[str, Any]:

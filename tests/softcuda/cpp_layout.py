@@ -1,4 +1,4 @@
-"""Hold the layout of every C++ file of softcuda to clang-format's."""
+"""Hold the layout of every C++ file to clang-format's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = (ROOT / "accel" / "softcuda", ROOT / "tests" / "softcuda")
+FOLDERS = (
+    ROOT / "accel" / "softcuda",
+    ROOT / "accel" / "include",
+    ROOT / "tests" / "softcuda",
+    ROOT / "tests" / "cuda",
+)
 
 
 def main() -> int:

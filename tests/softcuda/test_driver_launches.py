@@ -201,6 +201,17 @@ def test_a_block_has_the_registers_of_a_multiprocessor(device: Device) -> None:
     assert launch(device, kernel, out, block=too_many) == Status.OUT_OF_RESOURCES
 
 
+def test_a_kernel_has_registers_for_as_many_threads_as_it_says(device: Device) -> None:
+    """Ptxas spills rather than give a thread more; the estimate is bounded likewise."""
+    loads = "".join(f"ld.volatile.global.f32 %q{k}, [%rd0+{4 * k}];\n" for k in range(120))
+    sums = "".join(f"add.f32 %f4, %f4, %q{k};\n" for k in reversed(range(120)))
+    body = f".reg .f32 %q<120>;\n{loads}mov.f32 %f4, 0f00000000;\n{sums}st.global.f32 [%rd0], %f4;"
+    out = zeros(device)
+    for threads in (1024, 1000, 640, 544):
+        kernel = function(device, device.load(directive(f".maxntid {threads}, 1, 1", body)))
+        assert launch(device, kernel, out, block=(threads, 1, 1)) == 0
+
+
 def test_a_function_is_launched_in_its_context(device: Device) -> None:
     kernel, out = function(device, device.load(entry(ADD_ONE))), zeros(device)
     other = c_void_p()

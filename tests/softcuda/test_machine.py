@@ -453,3 +453,39 @@ def test_who_came_by_a_reduction_has_its_result(device: Device) -> None:
     assert device.launch(device.load(entry(body).encode()), "k", out, block=64) == 0
     result = device.download(out, np.zeros(64, np.uint32))
     assert result.tolist() == [77] * 32 + [24] * 32
+
+
+@pytest.mark.parametrize("those", ["none", "the first", "the last", "all but one", "all"])
+def test_a_barrier_reduces_over_the_block(device: Device, those: str) -> None:
+    """All three reductions, of two warps of which the second has 16 threads, and negated too."""
+    threads = 48
+    holds = np.zeros(threads, np.uint32)
+    holds[{"none": [], "the first": [0], "the last": [47]}.get(those, slice(None))] = 1
+    if those == "all but one":
+        holds[37] = 0
+    body = """
+    mov.u32 %r1, %tid.x;
+    mul.wide.u32 %rd1, %r1, 4;
+    add.u64 %rd0, %rd0, %rd1;
+    ld.global.u32 %r2, [%rd0];
+    setp.ne.u32 %p0, %r2, 0;
+    bar.red.popc.u32 %r3, 0, %p0;
+    bar.red.popc.u32 %r4, 1, !%p0;
+    bar.red.and.pred %p1, 0, %p0;
+    bar.red.or.pred %p2, 0, %p0;
+    bar.red.and.pred %p3, 0, !%p0;
+    selp.u32 %r5, 100, 0, %p1;
+    selp.u32 %r6, 1000, 0, %p2;
+    selp.u32 %r7, 10000, 0, %p3;
+    mad.lo.u32 %r3, %r4, 100000, %r3;
+    add.u32 %r5, %r5, %r6;
+    add.u32 %r5, %r5, %r7;
+    add.u32 %r3, %r3, %r5;
+    st.global.u32 [%rd0], %r3;
+    """
+    memory = device.upload(holds)
+    assert device.launch(device.load(entry(body).encode()), "k", memory, block=threads) == 0
+    count = int(holds.sum())
+    expected = count + 100000 * (threads - count)
+    expected += 100 * (count == threads) + 1000 * (count > 0) + 10000 * (count == 0)
+    assert device.download(memory, holds).tolist() == [expected] * threads

@@ -3,6 +3,7 @@
 
 #include "cells.cuh"
 #include "exchange.cuh"
+#include "rows.cuh"
 #include "schedule.cuh"
 #include "slice.cuh"
 
@@ -30,180 +31,218 @@ class Backward {
 
   __device__ Backward(const BackwardArguments<T>& arguments, char* shared)
       : with_(arguments), exchange_(arguments.meeting) {
-    const int lanes = with_.schedule.lanes_of_team;
+    exchange_.join(Slice::kBlocks, lanes());
+    first_ = exchange_.rank() * Slice::kUnits;
+    unit_ = first_ + Slice::unit_of_block();
     shared_weights_ = reinterpret_cast<Vector<T>*>(shared);
     sums_ = reinterpret_cast<T*>(shared_weights_ + Weights<Slice>::kShared * Slice::kThreads);
-    own_ = reinterpret_cast<Carried<T>*>(sums_ + 2 * lanes * kSums);
-    cursors_ = reinterpret_cast<Cursor*>(own_ + lanes * Slice::kThreads);
-    received_ = reinterpret_cast<T*>(cursors_ + 3 * lanes);
+    rows_.shared = sums_ + 2 * lanes() * WarpSums::kSize;
+    rows_.units = with_.hidden_size - first_;
+    own_ = rows_.shared + lanes() * StepRows::kOfLane;
+    cursors_ = reinterpret_cast<Cursor*>(own_ + kOwn * lanes() * Slice::kThreads);
+    received_ = reinterpret_cast<T*>(cursors_ + 4 * lanes());
   }
 
   __device__ void run() {
-    exchange_.join(Slice::kBlocks, with_.schedule.lanes_of_team);
-    unit_ = exchange_.rank() * Slice::kUnits + Slice::unit_of_block();
     weights_.load(with_.weights, exchange_.rank(), shared_weights_);
-    begin();
-    if (!exchange_.barrier()) return;
-    for (int lane = 0; lane < lanes(); ++lane) {
-      if (cursor_of(lane).is_active()) begin(lane, cursor_of(lane).sequence);
-    }
+    if (!begin()) return;
     const int steps = with_.schedule.steps[exchange_.team()];
-    for (int step = 0; step < steps; ++step) {
-      now_ = step % 3;
+    for (now_ = 0; now_ < steps; ++now_) {
       if constexpr (Cell::kPhases == 2) {
         for (int lane = 0; lane < lanes(); ++lane) candidate(lane);
         if (!exchange_all(0, 0)) return;
       }
-      const int buffer = Cell::kPhases == 2 ? 1 : step % 2;
-      for (int lane = 0; lane < lanes(); ++lane) this->step(lane, buffer);
+      const int buffer = Cell::kPhases == 2 ? 1 : now_ & 1;
+      for (int lane = 0; lane < lanes(); ++lane) {
+        take_away(lane);
+        const Cursor& next = cursor_of(lane, now_ + 1);
+        typename StepRows::Brought brought;
+        if (next.is_active()) brought = bring(next);
+        step(lane, buffer);
+        if (next.is_active()) rows_.put(brought, rows_.of(lane, now_ + 1));
+      }
       if (threadIdx.x < lanes()) {
-        Cursor cursor = cursor_of(threadIdx.x);
-        if (cursor.is_active()) cursor.advance(with_.schedule);
-        cursors_[(step + 1) % 3 * lanes() + threadIdx.x] = cursor;
+        cursor_of(threadIdx.x, now_ + 2) =
+            cursor_of(threadIdx.x, now_ + 1).advanced(with_.schedule);
       }
       if (!exchange_all(1, buffer)) return;
       for (int lane = 0; lane < lanes(); ++lane) finish(lane, buffer);
     }
-    exchange_.barrier();
+    for (int lane = 0; lane < lanes(); ++lane) take_away(lane);
   }
 
  private:
   static constexpr int kGates = Cell::kGates, kCotangents = Cell::kCotangents;
-  // The warps' sums lie so far apart that the threads of a warp, which ask for neighbouring columns
-  // of several warps, want different banks.
-  static constexpr int kApart = 128 / Slice::kSplit / sizeof(T);
-  static constexpr int kStride =
-      Slice::kColumns + (kApart > Slice::kVectorSize ? kApart : Slice::kVectorSize);
-  static constexpr int kSums = Slice::kWarps * kStride;
+  using WarpSums = TermRows<T, Slice::kWarps, Slice::kSplit, Slice::kColumns>;
+  using BlockSums = TermRows<T, Slice::kBlocks, Slice::kSplit, Slice::kUnits>;
+  // What a step needs of a unit: pre-activations, d_y, the c or h before it, q. What it leaves in
+  // their place: cotangents of the pre-activations, r h.
+  static constexpr int kDY = kGates, kBefore = kGates + 1, kQ = kGates + 2;
+  static constexpr int kNeeded = kGates + 1 + (kGates > 1) + Cell::kHasQ;
+  static constexpr int kLeft = kCotangents + (Cell::kPhases == 2);
+  static_assert(kLeft <= kNeeded);
+  using StepRows = Rows<Slice, kNeeded, kNeeded>;
+  // What a thread keeps of a lane: d_h; of LSTM d_c, and the c that a step had before it, which the
+  // next one has after it.
+  static constexpr int kOwn = Cell::kHasC ? 3 : 1;
 
   __device__ int lanes() const { return with_.schedule.lanes_of_team; }
   __device__ bool exists() const { return unit_ < with_.hidden_size; }
-  __device__ const Cursor& cursor_of(int lane) const { return cursors_[now_ * lanes() + lane]; }
-  __device__ Carried<T>& own(int lane) const { return own_[lane * Slice::kThreads + threadIdx.x]; }
+  // Those of the last step, of this one, of the next; that after it is being made.
+  __device__ Cursor& cursor_of(int lane, int step) const {
+    return cursors_[(step & 3) * lanes() + lane];
+  }
+  __device__ T& own(int lane, int which) const {
+    return own_[(lane * kOwn + which) * Slice::kThreads + threadIdx.x];
+  }
   __device__ T* sums(int buffer, int lane) const {
-    return sums_ + (buffer * lanes() + lane) * kSums;
+    return sums_ + (buffer * lanes() + lane) * WarpSums::kSize;
   }
   __device__ size_t at(long long row) const {
     return static_cast<size_t>(row) * with_.hidden_size + unit_;
   }
 
-  __device__ void begin() {
+  // All lanes at the ends of their first sequences.
+  __device__ bool begin() {
+    rows_.clear(lanes());
     if (threadIdx.x < lanes()) {
       const int lane = exchange_.team() * lanes() + threadIdx.x;
-      cursors_[threadIdx.x] = Cursor::at_lane(with_.schedule, lane);
+      const Cursor first = Cursor::at_lane(with_.schedule, lane);
+      cursor_of(threadIdx.x, -1) = {};
+      cursor_of(threadIdx.x, 0) = first;
+      cursor_of(threadIdx.x, 1) = first.advanced(with_.schedule);
     }
-    now_ = 0;
+    if (!exchange_.barrier()) return false;
+    for (int lane = 0; lane < lanes(); ++lane) {
+      const Cursor& cursor = cursor_of(lane, 0);
+      if (!cursor.is_active()) continue;
+      begin(lane, cursor);
+      rows_.put(bring(cursor), rows_.of(lane, 0));
+    }
+    return exchange_.barrier();
   }
 
   // A lane at the end of a sequence.
-  __device__ void begin(int lane, int sequence) {
-    Carried<T> d = {};
-    if (exists()) {
-      d.h = with_.d_h_n[at(sequence)];
-      if constexpr (Cell::kHasC) d.c = with_.d_c_n[at(sequence)];
+  __device__ void begin(int lane, const Cursor& cursor) {
+    own(lane, 0) = exists() ? with_.d_h_n[at(cursor.sequence)] : T(0);
+    if constexpr (Cell::kHasC) {
+      own(lane, 1) = exists() ? with_.d_c_n[at(cursor.sequence)] : T(0);
+      own(lane, 2) = exists() ? with_.c[at(cursor.row)] : T(0);
     }
-    own(lane) = d;
   }
 
-  __device__ void load(const Cursor& cursor, T (&a)[kGates], Carried<T>& before) const {
-    before = {};
-#pragma unroll
-    for (int g = 0; g < kGates; ++g) a[g] = 0;
-    if (!exists()) return;
-    const int H = with_.hidden_size;
-#pragma unroll
-    for (int g = 0; g < kGates; ++g) {
-      a[g] = with_.a[(static_cast<size_t>(cursor.row) * kGates + g) * H + unit_];
-    }
+  __device__ typename StepRows::Brought bring(const Cursor& cursor) const {
+    const size_t row = cursor.row, H = with_.hidden_size;
     const bool is_first = cursor.is_last_step();  // of the sequence, the last that is walked
-    const size_t place = at(is_first ? cursor.sequence : cursor.row + with_.schedule.direction);
-    if constexpr (Cell::kHasC) before.c = is_first ? with_.c_0[place] : with_.c[place];
-    if constexpr (!Cell::kHasC && kGates > 1) {  // GRU
-      before.h = is_first ? with_.h_0[place] : with_.y[place];
-    }
+    const size_t before = is_first ? cursor.sequence : cursor.row + with_.schedule.direction;
+    return rows_.bring([=](int value, int unit) {
+      const T* whole = with_.a + (row * kGates + value) * H;
+      if (value == kDY) whole = with_.d_y + row * H;
+      if constexpr (kGates > 1) {
+        const T* const first = Cell::kHasC ? with_.c_0 : with_.h_0;
+        const T* const other = Cell::kHasC ? with_.c : with_.y;
+        if (value == kBefore) whole = (is_first ? first : other) + before * H;
+      }
+      if constexpr (Cell::kHasQ) {
+        if (value == kQ) whole = with_.q + row * H;
+      }
+      return whole + first_ + unit;
+    });
   }
 
-  __device__ void save(const Cursor& cursor, const T (&d_a)[kCotangents]) const {
-    if (Slice::part() != 0 || !exists()) return;
-    const int H = with_.hidden_size;
-#pragma unroll
-    for (int k = 0; k < kCotangents; ++k) {
-      with_.d_a[(static_cast<size_t>(cursor.row) * kCotangents + k) * H + unit_] = d_a[k];
-    }
+  __device__ void take_away(int lane) const {
+    const Cursor& last = cursor_of(lane, now_ - 1);
+    if (!last.is_active()) return;
+    const size_t row = last.row, H = with_.hidden_size;
+    rows_.template take_away<kLeft>(rows_.of(lane, now_ - 1), [=](int value, int unit) {
+      T* const whole =
+          value < kCotangents ? with_.d_a + (row * kCotangents + value) * H : with_.rh + row * H;
+      return whole + first_ + unit;
+    });
   }
 
   // The first of two phases.
   __device__ void candidate(int lane) {
-    const Cursor cursor = cursor_of(lane);
-    if (!cursor.is_active()) return;
+    if (!cursor_of(lane, now_).is_active()) return;
+    T* const row = rows_.of(lane, now_) + Slice::unit_of_block();
     T a[kGates], d_a[kCotangents] = {};
-    Carried<T> before;
-    load(cursor, a, before);
-    T d_h = own(lane).h + (exists() ? with_.d_y[at(cursor.row)] : T(0));
-    Cell::backward_candidate(a, before.h, d_h, d_a);
-    own(lane) = {d_h, d_a[1]};  // c has nothing else to carry
-    const T d_sum[1] = {d_a[2]};
-    if (Slice::part() == 0 && exists()) {
-      with_.d_a[(static_cast<size_t>(cursor.row) * kCotangents + 2) * with_.hidden_size + unit_] =
-          d_a[2];
-      with_.rh[at(cursor.row)] = sigmoid(a[0]) * before.h;
+#pragma unroll
+    for (int g = 0; g < kGates; ++g) a[g] = row[g * Slice::kUnits];
+    const T h_prev = row[kBefore * Slice::kUnits];
+    T d_h = own(lane, 0) + row[kDY * Slice::kUnits];
+    Cell::backward_candidate(a, h_prev, d_h, d_a);
+    own(lane, 0) = d_h;
+    __syncwarp();  // all threads of the unit have read what one of them overwrites
+    if (Slice::part() == 0) {
+      row[Slice::kUnits] = d_a[1];
+      row[2 * Slice::kUnits] = d_a[2];
+      row[3 * Slice::kUnits] = sigmoid(a[0]) * h_prev;
     }
+    const T d_sum[1] = {d_a[2]};
     weights_.template transposed_times<2, 1>(d_sum, sums_of_warp(0, lane));
   }
 
   __device__ void step(int lane, int buffer) {
-    const Cursor cursor = cursor_of(lane);
-    if (!cursor.is_active()) return;
+    if (!cursor_of(lane, now_).is_active()) return;
+    T* const row = rows_.of(lane, now_) + Slice::unit_of_block();
     T a[kGates];
-    Carried<T> before, d = own(lane);
-    load(cursor, a, before);
+#pragma unroll
+    for (int g = 0; g < kGates; ++g) a[g] = row[g * Slice::kUnits];
+    Carried<T> before = {}, d = {own(lane, 0), T(0)};
     if constexpr (Cell::kPhases == 1) {
       T d_a[kCotangents], d_sum[kGates], c = 0, q = 0;
-      if (exists()) {
-        d.h += with_.d_y[at(cursor.row)];
-        if constexpr (Cell::kHasC) c = with_.c[at(cursor.row)];
-        if constexpr (Cell::kHasQ) q = with_.q[at(cursor.row)];
+      d.h += row[kDY * Slice::kUnits];
+      if constexpr (kGates > 1) (Cell::kHasC ? before.c : before.h) = row[kBefore * Slice::kUnits];
+      if constexpr (Cell::kHasQ) q = row[kQ * Slice::kUnits];
+      if constexpr (Cell::kHasC) {
+        d.c = own(lane, 1);
+        c = own(lane, 2);
       }
-      if constexpr (Cell::kHasQ) {
-        Cell::backward(a, c, q, before, d, d_a, d_sum);
-      } else {
-        Cell::backward(a, c, q, before, d, d_a, d_sum);
+      Cell::backward(a, c, q, before, d, d_a, d_sum);
+      if constexpr (Cell::kHasC) {
+        own(lane, 1) = d.c;
+        own(lane, 2) = before.c;
       }
-      save(cursor, d_a);
-      own(lane) = d;
+      save(row, d_a);
+      own(lane, 0) = d.h;
       weights_.template transposed_times<0, kGates>(d_sum, sums_of_warp(buffer, lane));
     } else {
-      T d_a[kCotangents] = {T(0), d.c, T(0)};
-      Cell::backward_gates(a, before.h, received(0, 0, lane, cursor), d.h, d_a);
-      own(lane) = {d.h, T(0)};
-      if (Slice::part() == 0 && exists()) {
-        const size_t first = static_cast<size_t>(cursor.row) * kCotangents * with_.hidden_size;
-        with_.d_a[first + unit_] = d_a[0];
-        with_.d_a[first + with_.hidden_size + unit_] = d_a[1];
-      }
+      T d_a[kCotangents] = {T(0), a[1]};  // where the first phase has left d_a[1]
+      const T d_rh = received(0, 0, lane, cursor_of(lane, now_));
+      Cell::backward_gates(a, row[kBefore * Slice::kUnits], d_rh, d.h, d_a);
+      own(lane, 0) = d.h;
       const T d_sum[2] = {d_a[0], d_a[1]};
+      __syncwarp();
+      if (Slice::part() == 0) row[0] = d_a[0];
       weights_.template transposed_times<0, 2>(d_sum, sums_of_warp(buffer, lane));
     }
   }
 
+  __device__ void save(T* row, const T (&d_a)[kCotangents]) const {
+    __syncwarp();  // all threads of the unit have read what one of them overwrites
+    if (Slice::part() != 0) return;
+#pragma unroll
+    for (int k = 0; k < kCotangents; ++k) row[k * Slice::kUnits] = d_a[k];
+  }
+
   __device__ void finish(int lane, int buffer) {
-    const Cursor cursor = cursor_of(lane);
+    const Cursor& cursor = cursor_of(lane, now_);
     if (!cursor.is_active()) return;
-    Carried<T> d = own(lane);
-    d.h += received(1, buffer, lane, cursor);
+    const T d_h = own(lane, 0) + received(1, buffer, lane, cursor);
     if (!cursor.is_last_step()) {
-      own(lane) = d;
+      own(lane, 0) = d_h;
       return;
     }
     if (Slice::part() == 0 && exists()) {
-      with_.d_h_0[at(cursor.sequence)] = d.h;
-      if constexpr (Cell::kHasC) with_.d_c_0[at(cursor.sequence)] = d.c;
+      with_.d_h_0[at(cursor.sequence)] = d_h;
+      if constexpr (Cell::kHasC) with_.d_c_0[at(cursor.sequence)] = own(lane, 1);
     }
-    if (cursor.has_next()) begin(lane, with_.schedule.order[cursor.next]);
+    const Cursor& next = cursor_of(lane, now_ + 1);
+    if (next.is_active()) begin(lane, next);
   }
 
   __device__ T* sums_of_warp(int buffer, int lane) const {
-    return sums(buffer, lane) + threadIdx.x / 32 * kStride;
+    return sums(buffer, lane) + WarpSums::of(threadIdx.x / 32);
   }
 
   // Wait for the warps' sums and, in a team, send them to the blocks whose columns they are.
@@ -220,8 +259,8 @@ class Backward {
       __syncthreads();
       send(buffer, [&](int lane, const Cursor&, int column, T sum) {
         const int to = column / Slice::kUnits;
-        *exchange_.of(received_of(buffer, lane, exchange_.rank()) + column % Slice::kUnits, to) =
-            sum;
+        T* const mine = received_of(buffer, lane, exchange_.rank()) + column % Slice::kUnits;
+        exchange_.store_to(to, mine, sum);
       });
       return exchange_.barrier();
     }
@@ -230,27 +269,28 @@ class Backward {
   template <class Send>
   __device__ void send(int buffer, Send send_one) {
     for (int lane = 0; lane < lanes(); ++lane) {
-      const Cursor cursor = cursor_of(lane);
+      const Cursor& cursor = cursor_of(lane, now_);
       if (!cursor.is_active()) continue;
       const T* const from = sums(buffer, lane);
       for (int column = threadIdx.x; column < with_.hidden_size; column += Slice::kThreads) {
+        const int place = Slice::place(column);
         send_one(lane, cursor, column, tree_sum<Slice::kWarps, 1, T>(0, [&](int warp) {
-                   return from[warp * kStride + column];
+                   return from[WarpSums::of(warp) + place];
                  }));
       }
     }
   }
 
   __device__ T* received_of(int buffer, int lane, int rank) const {
-    return received_ + ((buffer * lanes() + lane) * Slice::kBlocks + rank) * Slice::kUnits;
+    return received_ + (buffer * lanes() + lane) * BlockSums::kSize + BlockSums::of(rank);
   }
 
   // The unit's sum over all units.
   __device__ T received(int phase, int buffer, int lane, const Cursor& cursor) {
     if constexpr (Slice::kBlocks == 1) {
-      const T* const from = sums(buffer, lane) + Slice::unit_of_block();
+      const T* const from = sums(buffer, lane) + Slice::place(Slice::unit_of_block());
       return tree_sum<Slice::kWarps, Slice::kSplit, T>(
-          Slice::part(), [&](int warp) { return from[warp * kStride]; });
+          Slice::part(), [&](int warp) { return from[WarpSums::of(warp)]; });
     } else if constexpr (Exchange<Slice>::kCollects) {
       return tree_sum<Slice::kBlocks, Slice::kSplit, T>(Slice::part(), [&](int rank) {
         const bool is_there = exists() && rank < exchange_.blocks();
@@ -267,10 +307,11 @@ class Backward {
   Exchange<Slice> exchange_;
   Weights<Slice> weights_;
   Vector<T>* shared_weights_;
-  T *sums_, *received_;
-  Carried<T>* own_;
+  T *sums_, *own_, *received_;
+  StepRows rows_;
   Cursor* cursors_;
-  int unit_ = 0, now_ = 0;
+  int first_, unit_;  // of the block, of the thread
+  int now_ = 0;
 };
 
 }  // namespace refrnn

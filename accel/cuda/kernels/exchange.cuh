@@ -59,11 +59,57 @@ __device__ inline unsigned load_tagged(const void* slot, double& value) {
   return static_cast<unsigned>(tag);
 }
 
-__device__ inline unsigned long long microseconds() {
-  unsigned long long nanoseconds;
-  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(nanoseconds));
-  return nanoseconds / 1000;
-}
+// Waits until a slot has a tag. Its loads are lines of its own, so that who counts by line can tell
+// the looks of a loop that waits, as many as it takes, from the first ones.
+class Wait {
+ public:
+  __device__ Wait(unsigned* error, unsigned patience) : error_(error), patience_(patience) {}
+
+  // False if nobody came, or somebody else has waited in vain.
+  template <class T>
+  __device__ bool until(const void* slot, unsigned wanted, T& value) const {
+    unsigned long long start = 0;
+    for (unsigned looks = 1; look(slot, value) != wanted; ++looks) {
+      if (looks % kInARow != 0) continue;
+      __nanosleep(20);  // whoever is late may want the way to memory
+      if (looks % kUnchecked != 0) continue;
+      const unsigned long long now = microseconds();
+      if (start == 0) start = now;
+      if (*error_ == 0 && now - start <= patience_) continue;
+      *error_ = kNobodyCame;
+      return false;
+    }
+    return true;
+  }
+
+ private:
+  static constexpr unsigned kInARow = 8, kUnchecked = 256;  // looks
+
+  __device__ static unsigned long long microseconds() {
+    unsigned long long nanoseconds;
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(nanoseconds));
+    return nanoseconds / 1000;
+  }
+
+  __device__ static unsigned look(const void* slot, float& value) {
+    unsigned long long word;
+    asm volatile("ld.relaxed.gpu.global.b64 %0, [%1];" : "=l"(word) : "l"(slot) : "memory");
+    value = __uint_as_float(static_cast<unsigned>(word));
+    return static_cast<unsigned>(word >> 32);
+  }
+
+  __device__ static unsigned look(const void* slot, double& value) {
+    unsigned long long tag;
+    asm volatile("{ .reg .b128 q; ld.relaxed.gpu.global.b128 q, [%2]; mov.b128 {%0, %1}, q; }"
+                 : "=d"(value), "=l"(tag)
+                 : "l"(slot)
+                 : "memory");
+    return static_cast<unsigned>(tag);
+  }
+
+  volatile unsigned* error_;
+  unsigned patience_;
+};
 
 template <class Slice>
 class Alone {
@@ -78,7 +124,7 @@ class Alone {
 
   // A unit's state to where all columns are.
   __device__ void spread(T* columns, int, int, unsigned, T value) const {
-    if (Slice::part() == 0) columns[Slice::unit_of_block()] = value;
+    if (Slice::part() == 0) columns[Slice::place(Slice::unit_of_block())] = value;
   }
   // Returns whether to go on.
   __device__ bool barrier() const {
@@ -127,7 +173,9 @@ class Tagged {
     const unsigned wanted = tag(count);
     const char* const from = slot(phase, lane, wanted, row, column);
     T value;
-    if (load_tagged(from, value) != wanted) wait(from, wanted, value);
+    if (load_tagged(from, value) != wanted && !has_failed_) {
+      has_failed_ = !Wait(meeting_.error, meeting_.patience).until(from, wanted, value);
+    }
     return value;
   }
 
@@ -139,16 +187,6 @@ class Tagged {
   __device__ char* slot(int phase, int lane, unsigned tag, int row, int column) const {
     const size_t line = ((size_t(phase) * 2 + tag % 2) * lanes_ + lane) * rows_ + row;
     return slots_ + (line * Slice::kColumns + column) * kSlotSize;
-  }
-
-  __device__ void wait(const char* from, unsigned wanted, T& value) {
-    const unsigned long long start = microseconds();
-    volatile unsigned* const error = meeting_.error;
-    while (!has_failed_ && load_tagged(from, value) != wanted) {
-      if (*error == 0 && microseconds() - start <= meeting_.patience) continue;
-      *error = kNobodyCame;
-      has_failed_ = true;
-    }
   }
 
   Meeting meeting_;
@@ -172,12 +210,12 @@ class Clustered {
   __device__ void spread(T* columns, int, int, unsigned, T value) const {
     const int unit = rank() * Slice::kUnits + Slice::unit_of_block();
     for (int to = Slice::part(); to < Slice::kBlocks; to += Slice::kSplit) {
-      *of(columns + unit, to) = value;
+      store_to(to, columns + Slice::place(unit), value);
     }
   }
-  // The same variable in another block's shared memory.
-  __device__ T* of(T* mine, int block) const {
-    return cooperative_groups::this_cluster().map_shared_rank(mine, block);
+  // To where another block has the same variable.
+  __device__ void store_to(int block, T* mine, T value) const {
+    *cooperative_groups::this_cluster().map_shared_rank(mine, block) = value;
   }
   __device__ bool barrier() const {
     cooperative_groups::this_cluster().sync();

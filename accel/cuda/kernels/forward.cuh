@@ -3,6 +3,7 @@
 
 #include "cells.cuh"
 #include "exchange.cuh"
+#include "rows.cuh"
 #include "schedule.cuh"
 #include "slice.cuh"
 
@@ -22,11 +23,6 @@ struct ForwardArguments {
   int hidden_size;
 };
 
-// The next row comes to L2 while this one is computed.
-__device__ inline void prefetch(const void* address) {
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
-}
-
 template <class Cell, class Slice, template <class> class Exchange>
 class Forward {
  public:
@@ -34,155 +30,192 @@ class Forward {
 
   __device__ Forward(const ForwardArguments<T>& arguments, char* shared)
       : with_(arguments), exchange_(arguments.meeting) {
-    const int lanes = with_.schedule.lanes_of_team;
+    exchange_.join(1, lanes());
+    first_ = exchange_.rank() * Slice::kUnits;
+    unit_ = first_ + Slice::unit_of_block();
     shared_weights_ = reinterpret_cast<Vector<T>*>(shared);
     h_ = reinterpret_cast<T*>(shared_weights_ + Weights<Slice>::kShared * Slice::kThreads);
-    rh_ = h_ + 2 * lanes * Slice::kColumns;
-    own_ = reinterpret_cast<Carried<T>*>(rh_ + (Cell::kPhases - 1) * lanes * Slice::kColumns);
-    kept_ = reinterpret_cast<T*>(own_ + lanes * Slice::kThreads);
-    cursors_ = reinterpret_cast<Cursor*>(kept_ + (Cell::kPhases - 1) * lanes * kKept);
+    rh_ = h_ + 2 * lanes() * Slice::kColumns;
+    rows_.shared = rh_ + (Cell::kPhases - 1) * lanes() * Slice::kColumns;
+    rows_.units = with_.hidden_size - first_;
+    own_ = rows_.shared + lanes() * StepRows::kOfLane;
+    cursors_ = reinterpret_cast<Cursor*>(own_ + kOwn * lanes() * Slice::kThreads);
   }
 
   __device__ void run() {
-    exchange_.join(1, with_.schedule.lanes_of_team);
-    unit_ = exchange_.rank() * Slice::kUnits + Slice::unit_of_block();
     weights_.load(with_.weights, exchange_.rank(), shared_weights_);
+    if constexpr (Cell::kHasQ) b_hn_ = exists() ? with_.b_hn[unit_] : T(0);
     if (!begin()) return;
     const int steps = with_.schedule.steps[exchange_.team()];
-    for (int step = 0; step < steps; ++step) {
-      now_ = step % 2;
-      const int lanes = with_.schedule.lanes_of_team;
+    for (now_ = 0; now_ < steps; ++now_) {
       if constexpr (Cell::kPhases == 2) {
-        for (int lane = 0; lane < lanes; ++lane) gates(lane);
+        for (int lane = 0; lane < lanes(); ++lane) gates(lane);
         collect<0>();
         if (!exchange_.barrier()) return;
       }
-      for (int lane = 0; lane < lanes; ++lane) this->step(lane);
+      for (int lane = 0; lane < lanes(); ++lane) {
+        take_away(lane);
+        const Cursor& next = cursor_of(lane, now_ + 1);
+        typename StepRows::Brought brought;
+        if (next.is_active()) brought = bring(next);
+        step(lane);
+        if (next.is_active()) rows_.put(brought, rows_.of(lane, now_ + 1));
+      }
       collect<1>();
-      if (threadIdx.x < lanes) {
-        Cursor cursor = cursor_of(threadIdx.x);
-        if (cursor.is_active()) cursor.advance(with_.schedule);
-        cursors_[(1 - now_) * lanes + threadIdx.x] = cursor;
+      if (threadIdx.x < lanes()) {
+        cursor_of(threadIdx.x, now_ + 2) =
+            cursor_of(threadIdx.x, now_ + 1).advanced(with_.schedule);
       }
       if (!exchange_.barrier()) return;
     }
+    for (int lane = 0; lane < lanes(); ++lane) take_away(lane);
   }
 
  private:
   static constexpr int kGates = Cell::kGates;
-  static constexpr int kKept = kGates * Slice::kThreads;
+  // What a step leaves of a unit: pre-activations, where it has brought W_ih x, then h, then c or
+  // q.
+  static constexpr int kLeft = kGates + 1 + (Cell::kHasC || Cell::kHasQ);
+  // What a thread keeps of a lane: c, or else the h that gates are multiplied with.
+  static constexpr int kOwn = kGates > 1;
+  using StepRows = Rows<Slice, kLeft, kGates>;
 
+  __device__ int lanes() const { return with_.schedule.lanes_of_team; }
   __device__ bool exists() const { return unit_ < with_.hidden_size; }
-  __device__ T* h(int which, int lane) const {
-    return h_ + (which * with_.schedule.lanes_of_team + lane) * Slice::kColumns;
+  __device__ T* h(int step, int lane) const {
+    return h_ + ((step & 1) * lanes() + lane) * Slice::kColumns;
   }
-  __device__ const Cursor& cursor_of(int lane) const {
-    return cursors_[now_ * with_.schedule.lanes_of_team + lane];
+  __device__ T& own(int lane) const { return own_[lane * Slice::kThreads + threadIdx.x]; }
+  // Those of the last step, of this one, of the next; that after it is being made.
+  __device__ Cursor& cursor_of(int lane, int step) const {
+    return cursors_[(step & 3) * lanes() + lane];
   }
   __device__ size_t at(long long row) const {
     return static_cast<size_t>(row) * with_.hidden_size + unit_;
   }
-  __device__ size_t at_gate(long long row, int gate) const {
-    return (static_cast<size_t>(row) * kGates + gate) * with_.hidden_size + unit_;
-  }
 
   // All lanes at their first sequences. Columns that no unit has stay zero.
   __device__ bool begin() {
-    const int lanes = with_.schedule.lanes_of_team;
-    for (int n = threadIdx.x; n < (Cell::kPhases + 1) * lanes * Slice::kColumns;
+    for (int n = threadIdx.x; n < (Cell::kPhases + 1) * lanes() * Slice::kColumns;
          n += Slice::kThreads) {
       h_[n] = 0;
     }
-    if (threadIdx.x < lanes) {
-      const int lane = exchange_.team() * lanes + threadIdx.x;
-      cursors_[threadIdx.x] = Cursor::at_lane(with_.schedule, lane);
+    rows_.clear(lanes());
+    if (threadIdx.x < lanes()) {
+      const int lane = exchange_.team() * lanes() + threadIdx.x;
+      const Cursor first = Cursor::at_lane(with_.schedule, lane);
+      cursor_of(threadIdx.x, -1) = {};
+      cursor_of(threadIdx.x, 0) = first;
+      cursor_of(threadIdx.x, 1) = first.advanced(with_.schedule);
     }
-    now_ = 0;
     if (!exchange_.barrier()) return false;
-    for (int lane = 0; lane < lanes; ++lane) {
-      if (cursor_of(lane).is_active()) begin(lane, 0, cursor_of(lane).sequence);
+    for (int lane = 0; lane < lanes(); ++lane) {
+      const Cursor& cursor = cursor_of(lane, 0);
+      if (!cursor.is_active()) continue;
+      begin(lane, cursor.sequence);
+      const size_t first = static_cast<size_t>(cursor.sequence) * with_.hidden_size;
+      for (int n = threadIdx.x; n < with_.hidden_size; n += Slice::kThreads) {
+        h(0, lane)[Slice::place(n)] = with_.h_0[first + n];
+      }
+      rows_.put(bring(cursor), rows_.of(lane, 0));
     }
     return exchange_.barrier();
   }
 
-  // A lane at the start of a sequence, in one of the two buffers of h.
-  __device__ void begin(int lane, int which, int sequence) {
-    const int H = with_.hidden_size;
-    const size_t first = static_cast<size_t>(sequence) * H;
-    for (int n = threadIdx.x; n < H; n += Slice::kThreads) {
-      h(which, lane)[n] = with_.h_0[first + n];
+  // What a thread keeps of a lane at the start of a sequence; the unit's h there.
+  __device__ T begin(int lane, int sequence) {
+    const T h = exists() ? with_.h_0[at(sequence)] : T(0);
+    if constexpr (Cell::kHasC) {
+      own(lane) = exists() ? with_.c_0[at(sequence)] : T(0);
+    } else if constexpr (kOwn) {
+      own(lane) = h;
     }
-    Carried<T> state = {};
-    if (exists()) {
-      state.h = with_.h_0[first + unit_];
-      if constexpr (Cell::kHasC) state.c = with_.c_0[first + unit_];
-    }
-    own_[lane * Slice::kThreads + threadIdx.x] = state;
+    return h;
   }
 
-  __device__ void load(const Cursor& cursor, T (&a)[kGates]) const {
-#pragma unroll
-    for (int g = 0; g < kGates; ++g) a[g] = exists() ? with_.a[at_gate(cursor.row, g)] : T(0);
-    if (!exists() || cursor.is_last_step()) return;
-#pragma unroll
-    for (int g = 0; g < kGates; g += Slice::kSplit) {
-      const int gate = g + Slice::part();
-      if (gate < kGates) prefetch(&with_.a[at_gate(cursor.row + with_.schedule.direction, gate)]);
-    }
+  __device__ typename StepRows::Brought bring(const Cursor& cursor) const {
+    return rows_.bring([a = row(cursor, 0), this](int value, int unit) {
+      return a + value * with_.hidden_size + unit;
+    });
+  }
+
+  __device__ void take_away(int lane) const {
+    const Cursor& last = cursor_of(lane, now_ - 1);
+    if (!last.is_active()) return;
+    rows_.template take_away<kLeft>(rows_.of(lane, now_ - 1), [&last, this](int value, int unit) {
+      return row(last, value) + (value < kGates ? value * with_.hidden_size : 0) + unit;
+    });
+  }
+
+  // The block's units in the row of a value in global memory.
+  __device__ T* row(const Cursor& cursor, int value) const {
+    const size_t first = static_cast<size_t>(cursor.row) * with_.hidden_size;
+    if (value < kGates) return with_.a + first * kGates + first_;
+    T* const rest = Cell::kHasC ? with_.c : with_.q;
+    return (value == kGates ? with_.y : rest) + first + first_;
   }
 
   // The first of two phases: the gates that the second one's product needs.
   __device__ void gates(int lane) {
-    const Cursor cursor = cursor_of(lane);
+    const Cursor& cursor = cursor_of(lane, now_);
     if (!cursor.is_active()) return;
-    T a[kGates], sum[2];
-    load(cursor, a);
+    T* const row = rows_.of(lane, now_) + Slice::unit_of_block();
+    T sum[2];
     weights_.template times<0, 2>(h(now_, lane), sum);
-    const T h_prev = own_[lane * Slice::kThreads + threadIdx.x].h;
-    const T rh = Cell::forward_gates(a, sum, h_prev);
-    T* const kept = kept_ + lane * kKept + threadIdx.x;
-#pragma unroll
-    for (int g = 0; g < kGates; ++g) kept[g * Slice::kThreads] = a[g];
-    exchange_.spread(rh_ + lane * Slice::kColumns, 0, lane, cursor.steps, rh);
+    T a[kGates] = {row[0], row[Slice::kUnits]};
+    const T rh = Cell::forward_gates(a, sum, own(lane));
+    __syncwarp();  // all threads of the unit have read what one of them overwrites
+    if (Slice::part() == 0 && exists()) {
+      row[0] = a[0];
+      row[Slice::kUnits] = a[1];
+    }
+    if (exists()) exchange_.spread(rh_ + lane * Slice::kColumns, 0, lane, cursor.steps, rh);
   }
 
   __device__ void step(int lane) {
-    const Cursor cursor = cursor_of(lane);
+    const Cursor& cursor = cursor_of(lane, now_);
     if (!cursor.is_active()) return;
-    Carried<T>& own = own_[lane * Slice::kThreads + threadIdx.x];
-    Carried<T> state = own;
+    const Cursor& next = cursor_of(lane, now_ + 1);
     T a[kGates], q = 0;
+    Carried<T> state = {};
     if constexpr (Cell::kPhases == 1) {
       T sum[kGates];
-      load(cursor, a);
       weights_.template times<0, kGates>(h(now_, lane), sum);
-      const T b_hn = Cell::kHasQ && exists() ? with_.b_hn[unit_] : T(0);
-      Cell::forward(a, sum, b_hn, q, state);
-      __syncwarp();  // all threads of the unit have read the row that one of them overwrites
+      load(lane, a, state);
+      Cell::forward(a, sum, b_hn_, q, state);
     } else {
       T sum[1];
-      const T* const kept = kept_ + lane * kKept + threadIdx.x;
-#pragma unroll
-      for (int g = 0; g < kGates; ++g) a[g] = kept[g * Slice::kThreads];
       weights_.template times<2, 1>(rh_ + lane * Slice::kColumns, sum);
+      load(lane, a, state);
       Cell::forward_candidate(a, sum[0], state);
     }
-    if (Slice::part() == 0 && exists()) save(cursor, a, q, state);
-    if (!cursor.is_last_step()) {
-      own = state;
-      const T h = exists() ? state.h : T(0);
-      exchange_.spread(this->h(1 - now_, lane), 1, lane, cursor.steps - cursor.sequences, h);
-    } else if (cursor.has_next()) {
-      begin(lane, 1 - now_, with_.schedule.order[cursor.next]);
+    __syncwarp();  // all threads of the unit have read what one of them overwrites
+    if (Slice::part() == 0 && exists()) save(lane, cursor, a, q, state);
+    if (cursor.is_last_step()) {
+      if (!next.is_active()) return;
+      state.h = begin(lane, next.sequence);
+    } else if constexpr (kOwn) {
+      own(lane) = Cell::kHasC ? state.c : state.h;
     }
+    if (exists()) exchange_.spread(h(now_ + 1, lane), 1, lane, cursor.steps, state.h);
   }
 
-  __device__ void save(const Cursor& cursor, const T (&a)[kGates], T q, const Carried<T>& state) {
+  __device__ void load(int lane, T (&a)[kGates], Carried<T>& state) const {
+    const T* const row = rows_.of(lane, now_) + Slice::unit_of_block();
 #pragma unroll
-    for (int g = 0; g < kGates; ++g) with_.a[at_gate(cursor.row, g)] = a[g];
-    with_.y[at(cursor.row)] = state.h;
-    if constexpr (Cell::kHasC) with_.c[at(cursor.row)] = state.c;
-    if constexpr (Cell::kHasQ) with_.q[at(cursor.row)] = q;
+    for (int g = 0; g < kGates; ++g) a[g] = row[g * Slice::kUnits];
+    if constexpr (kOwn) (Cell::kHasC ? state.c : state.h) = own(lane);
+  }
+
+  __device__ void save(int lane, const Cursor& cursor, const T (&a)[kGates], T q,
+                       const Carried<T>& state) {
+    T* const row = rows_.of(lane, now_) + Slice::unit_of_block();
+#pragma unroll
+    for (int g = 0; g < kGates; ++g) row[g * Slice::kUnits] = a[g];
+    row[kGates * Slice::kUnits] = state.h;
+    if constexpr (kLeft > kGates + 1) {
+      row[(kGates + 1) * Slice::kUnits] = Cell::kHasC ? state.c : q;
+    }
     if (!cursor.is_last_step()) return;
     with_.h_n[at(cursor.sequence)] = state.h;
     if constexpr (Cell::kHasC) with_.c_n[at(cursor.sequence)] = state.c;
@@ -192,13 +225,12 @@ class Forward {
   template <int PHASE>
   __device__ void collect() {
     if constexpr (Exchange<Slice>::kCollects) {
-      for (int lane = 0; lane < with_.schedule.lanes_of_team; ++lane) {
-        const Cursor cursor = cursor_of(lane);
-        if (!cursor.is_active() || (PHASE == 1 && cursor.is_last_step())) continue;
-        const unsigned count = PHASE == 0 ? cursor.steps : cursor.steps - cursor.sequences;
-        T* const to = PHASE == 0 ? rh_ + lane * Slice::kColumns : h(1 - now_, lane);
+      for (int lane = 0; lane < lanes(); ++lane) {
+        const Cursor& cursor = cursor_of(lane, now_);
+        if (!cursor_of(lane, now_ + PHASE).is_active()) continue;
+        T* const to = PHASE == 0 ? rh_ + lane * Slice::kColumns : h(now_ + 1, lane);
         for (int n = threadIdx.x; n < with_.hidden_size; n += Slice::kThreads) {
-          to[n] = exchange_.take(PHASE, lane, count, 0, n);
+          to[Slice::place(n)] = exchange_.take(PHASE, lane, cursor.steps, 0, n);
         }
       }
     }
@@ -208,10 +240,12 @@ class Forward {
   Exchange<Slice> exchange_;
   Weights<Slice> weights_;
   Vector<T>* shared_weights_;
-  T *h_, *rh_, *kept_;
-  Carried<T>* own_;
+  T *h_, *rh_, *own_;
+  StepRows rows_;
   Cursor* cursors_;
-  int unit_ = 0, now_ = 0;
+  T b_hn_ = 0;
+  int first_, unit_;  // of the block, of the thread
+  int now_ = 0;
 };
 
 }  // namespace refrnn

@@ -18,13 +18,11 @@ struct Cursor {
   long long row;
   int left;  // steps, this one counted; 0: the lane is done
   int sequence;
-  int next, end;       // in `order`
-  unsigned steps;      // that the lane has made
-  unsigned sequences;  // that it has ended
+  int next, end;   // in `order`
+  unsigned steps;  // that the lane has made
 
   __device__ bool is_active() const { return left > 0; }
   __device__ bool is_last_step() const { return left == 1; }
-  __device__ bool has_next() const { return next < end; }
 
   __device__ static Cursor at_lane(const Schedule& schedule, int lane) {
     Cursor cursor = {};
@@ -35,18 +33,19 @@ struct Cursor {
     return cursor;
   }
 
-  __device__ void advance(const Schedule& schedule) {
-    row += schedule.direction;
-    ++steps;
-    if (--left == 0) {
-      ++sequences;
-      begin_next(schedule);
-    }
+  // A step further; where the lane is done, it stays.
+  __device__ Cursor advanced(const Schedule& schedule) const {
+    Cursor cursor = *this;
+    if (!is_active()) return cursor;
+    cursor.row += schedule.direction;
+    ++cursor.steps;
+    if (--cursor.left == 0) cursor.begin_next(schedule);
+    return cursor;
   }
 
  private:
   __device__ void begin_next(const Schedule& schedule) {
-    if (!has_next()) return;
+    if (next == end) return;
     sequence = schedule.order[next++];
     const long long first = schedule.offsets[sequence], end_row = schedule.offsets[sequence + 1];
     left = static_cast<int>(end_row - first);

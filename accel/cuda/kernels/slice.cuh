@@ -35,6 +35,17 @@ struct Slice {
 
   __device__ static int part() { return threadIdx.x % kSplit; }
   __device__ static int unit_of_block() { return threadIdx.x / kSplit; }
+
+  // Where the vector of a chain lies in shared memory, among those of all chains, and so the number
+  // of a column: there neither the threads of a unit, whose chains are apart, nor threads that take
+  // neighbouring columns want the same banks.
+  __device__ static int place_of_chain(int chain) {
+    return kChains > 8 ? chain ^ chain / 8 : chain;
+  }
+  __device__ static int place(int column) {
+    const int vector = column / kVectorSize, chain = vector % kChains;
+    return (vector - chain + place_of_chain(chain)) * kVectorSize + column % kVectorSize;
+  }
 };
 
 // A thread's piece of W_hh, on the chip from the first step to the last.
@@ -69,22 +80,22 @@ class Weights {
   template <int FIRST, int COUNT>
   __device__ void times(const T* h, T (&sum)[COUNT]) const {
     const Vector<T>* vectors = reinterpret_cast<const Vector<T>*>(h);
-    vectors += Slice::part() * Slice::kChainsOfThread;
     T chain[COUNT][Slice::kChainsOfThread];
 #pragma unroll
     for (int i = 0; i < Slice::kChainsOfThread; ++i) {
 #pragma unroll
       for (int g = 0; g < COUNT; ++g) chain[g][i] = 0;
+      const int place = Slice::place_of_chain(Slice::part() * Slice::kChainsOfThread + i);
       const int before = i * Slice::kPositions;  // vectors of other chains
 #pragma unroll
       for (int p = 0; p < Slice::kPositions; ++p) {
         if (before + p >= Slice::kHeld) continue;
-        add_products<true, FIRST>(before + p, vectors[p * Slice::kChains + i], i, chain);
+        add_products<true, FIRST>(before + p, vectors[p * Slice::kChains + place], i, chain);
       }
       // Unrolled, the compiler would load more of the others at once than it has registers for.
 #pragma unroll 1
       for (int p = max(0, Slice::kHeld - before); p < Slice::kPositions; ++p) {
-        add_products<false, FIRST>(before + p, vectors[p * Slice::kChains + i], i, chain);
+        add_products<false, FIRST>(before + p, vectors[p * Slice::kChains + place], i, chain);
       }
     }
 #pragma unroll
@@ -190,7 +201,8 @@ class Weights {
   __device__ static void store(const T* s, int first, int i, int p, T* sums) {
     const int chain = first / (Slice::kVectorSize * Some::kPositions) * Some::kChainStep + i;
     const int position = first % Some::kPositions * Some::kPositionStep + p;
-    const int at = position * Slice::kChains + Slice::part() * Slice::kChainsOfThread + chain;
+    const int place = Slice::place_of_chain(Slice::part() * Slice::kChainsOfThread + chain);
+    const int at = position * Slice::kChains + place;
     if constexpr (Some::kWhole) {
       Vector<T> whole;
 #pragma unroll

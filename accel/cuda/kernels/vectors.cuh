@@ -46,4 +46,18 @@ __device__ inline T tree_sum(int part, Term term) {
   return sum[0] + T(0);  // -0, which depends on which terms there were, becomes 0
 }
 
+// Rows of terms in shared memory, COUNT of ROW numbers each: so far apart that the threads that sum
+// as tree_sum has it, SPLIT for each column, want different banks.
+template <class T, int COUNT, int SPLIT, int ROW>
+struct TermRows {
+  static constexpr int kLeaves = power_of_two_from(COUNT);
+  static constexpr int kParts = kLeaves < SPLIT ? kLeaves : SPLIT, kShare = kLeaves / kParts;
+  static constexpr int kBanks = 128 / sizeof(T);  // numbers that all banks hold together
+  static constexpr int kGap = (kBanks / kParts + kBanks - kShare * ROW % kBanks) % kBanks;
+  static constexpr int kSize = kLeaves * ROW + kParts * kGap;
+  static_assert(kGap * sizeof(T) % 16 == 0);  // rows stay aligned
+
+  __device__ static int of(int term) { return term * ROW + term / kShare * kGap; }
+};
+
 }  // namespace refrnn

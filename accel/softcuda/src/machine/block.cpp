@@ -11,6 +11,9 @@ namespace {
 
 constexpr char kPoison = '\x6B';
 
+// Instructions of a warp before the next has its turn: fewer where it may be spinning for another.
+constexpr int64_t kTurn = 4096, kShortTurn = 128;
+
 }  // namespace
 
 Block::Block(Cluster& cluster, uint32_t rank, const Dim& index)
@@ -69,7 +72,8 @@ bool Block::run(int64_t budget) {
       if (warp.is_done() || !warp.is_ready()) continue;
       has_run = true;
       turn_ = &warp;
-      int64_t share = is_adversarial ? static_cast<int64_t>(1 + worker_.random() % 256) : 4096;
+      int64_t share = warp.is_spinning() ? kShortTurn : kTurn;
+      if (is_adversarial) share = static_cast<int64_t>(1 + worker_.random() % 256);
       share = std::min(share, budget);
       const int64_t before = share;
       warp.run(share);

@@ -40,7 +40,7 @@ const char* resolve(Warp& warp, int lane, uint64_t address, uint64_t& most) {
 }  // namespace
 
 uint64_t clock_now(Warp& warp, bool is_timer) {
-  warp.worker().note_progress();
+  warp.worker().note_clock_read();
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   const auto nanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
   return static_cast<uint64_t>(is_timer ? nanoseconds : nanoseconds * 2);

@@ -193,7 +193,7 @@ void Worker::run() {
     }
     Resident one = std::move(running_.front());
     running_.pop_front();
-    const uint64_t changes = changes_, executed = executed_, accesses = accesses_;
+    const uint64_t changes = changes_ + clock_reads_, executed = executed_, accesses = accesses_;
     if (!run_one(one)) return;
     const bool is_done = one.cluster->is_done();
     if (is_done && suspicion_.status != Status::kSuccess && !is_more() && running_.empty())
@@ -202,7 +202,7 @@ void Worker::run() {
     constexpr uint64_t kComputing = 16;
     const uint64_t waited =
         accesses_ != accesses ? executed_ - executed : (executed_ - executed) / kComputing;
-    idle = changes_ != changes || is_done ? 0 : idle + waited;
+    idle = changes_ + clock_reads_ != changes || is_done ? 0 : idle + waited;
     if (!is_done) running_.push_back(std::move(one));
     const bool all_are_here = !is_more() || running_.size() == resident_;
     if (idle > grid_.limits().patience && all_are_here && !running_.empty() &&

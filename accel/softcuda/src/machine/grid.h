@@ -63,9 +63,11 @@ class Worker {
   Grid& grid() { return grid_; }
   Site* sites(const Function& function);
   uint64_t random();
-  // Memory has changed, or time was read: whoever waits may go on.
+  // Memory has changed: whoever waits may go on.
   void note_progress() { ++changes_; }
   uint64_t changes() const { return changes_; }
+  // Whoever reads the clock may be waiting, but not for ever.
+  void note_clock_read() { ++clock_reads_; }
   void note_access() { ++accesses_; }
   bool watches_memory() const { return watches_memory_; }
   void note_executed(int64_t instructions) { executed_ += static_cast<uint64_t>(instructions); }
@@ -85,6 +87,7 @@ class Worker {
   bool is_alone_;
   bool watches_memory_;
   uint64_t changes_ = 0;
+  uint64_t clock_reads_ = 0;
   uint64_t accesses_ = 0;  // instructions that looked at memory
   uint64_t executed_ = 0;  // instructions of warps
   uint64_t random_state_;

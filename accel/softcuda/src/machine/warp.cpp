@@ -1,5 +1,6 @@
 // How a warp executes: one split at a time, whose turn it is, and where each of them is.
 #include <algorithm>
+#include <utility>
 
 #include "builtins.h"
 #include "machine.h"
@@ -217,6 +218,7 @@ void Warp::merge_equal() {
 
 void Warp::run(int64_t& budget) {
   const Schedule schedule = block_.grid().limits().schedule;
+  const uint64_t changes = worker_.changes();
   while (budget > 0 && live_ != 0 && choose()) {
     Split* split = &running();
     stand_at(static_cast<size_t>(current_));
@@ -234,7 +236,9 @@ void Warp::run(int64_t& budget) {
     idle_ = worker_.changes() == changes_seen_ ? idle_ + executed : 0;
     changes_seen_ = worker_.changes();
     if (idle_ > kLongSpin && release_parked()) idle_ = 0;
+    if (std::exchange(has_paused_, false)) return;
   }
+  is_spinning_ = budget <= 0 && worker_.changes() == changes;
 }
 
 // Execute one split until its turn is over, it changes course, or it meets others.

@@ -75,6 +75,8 @@ class Warp {
   void run(int64_t& budget);
   bool is_done() const { return live_ == 0; }
   bool is_ready() const;
+  // Whether its last turn has run out and changed no memory.
+  bool is_spinning() const { return is_spinning_; }
   Mask lanes_at_barrier(int id) const;
   // Let splits that wait at a barrier go on; results of a reduction are written for them.
   void release_barrier(int id, const BarrierTally& tally);
@@ -186,9 +188,11 @@ class Warp {
   std::vector<uint8_t> local_written_;
   uint32_t local_bytes_ = 0;
   int64_t turn_ = 0;
-  size_t last_ = 0;  // the split that ran before
+  bool has_paused_ = false;  // by nanosleep: the other warps come first
+  size_t last_ = 0;          // the split that ran before
   uint64_t changes_seen_ = 0;
-  int64_t idle_ = 0;          // instructions since memory has changed
+  int64_t idle_ = 0;  // instructions since memory has changed
+  bool is_spinning_ = false;
   Mask cluster_arrived_ = 0;  // lanes that have not waited since
   std::unique_ptr<WarpOrder> order_;
 };

@@ -30,6 +30,7 @@ void Warp::flow(const Instruction& i, Mask lanes) {
       return warp_sync(i, lanes);
     case Flow::kPause:
       turn_ = 0;
+      has_paused_ = true;
       return advance(static_cast<size_t>(current_), running().pc + 1);
     case Flow::kTrap:
       throw Fault{Status::kLaunchFailed, "trap", lowest_lane(lanes), "the kernel executed trap"};

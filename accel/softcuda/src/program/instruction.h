@@ -195,6 +195,7 @@ struct Function {
   bool uses_dynamic_shared = false;
   int registers = 0;                          // 32-bit ones a thread
   const char* registers_source = "liveness";  // who said so: "cubin", "ptxas", or an estimate
+  int most_registers = 255;                   // that blocks of .maxntid threads can have
   int max_threads = 1024;
   int required_threads[3] = {0, 0, 0};
   int cluster[3] = {0, 0, 0};

@@ -2,6 +2,7 @@
 // decoded.
 #include <algorithm>
 
+#include "../machine/architecture.h"
 #include "../memory/device_memory.h"
 #include "decoder.h"
 
@@ -124,6 +125,13 @@ class Loader {
       one->shared_end = shared_end_[f.name];
       one->dynamic_shared = symbols_.dynamic_shared;
       one->max_threads = f.max_threads != 0 ? std::min(f.max_threads, 1024) : 1024;
+      if (f.max_threads != 0) {
+        // ptxas sees to it that there are enough for so many. Each scheduler has a warp of four.
+        const int four_warps = 4 * kLanes;
+        const int threads = (one->max_threads + four_warps - 1) / four_warps * four_warps;
+        const int each = Architecture::kRegisters / threads / 8 * 8;
+        one->most_registers = std::min(255, each);
+      }
       std::copy(f.required_threads, f.required_threads + 3, one->required_threads);
       std::copy(f.cluster, f.cluster + 3, one->cluster);
       program_->function_addresses[address] = one.get();

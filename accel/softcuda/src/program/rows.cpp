@@ -174,8 +174,9 @@ std::vector<Row> place_rows(Function& function, std::vector<Life> lives) {
     registers += static_cast<uint32_t>(change.second);
     most = std::max(most, registers);
   }
-  constexpr uint32_t kFewest = 16, kMost = 255;
-  function.registers = static_cast<int>(std::clamp(most, kFewest, kMost));
+  constexpr uint32_t kFewest = 16;
+  const auto limit = static_cast<uint32_t>(function.most_registers);
+  function.registers = static_cast<int>(std::clamp(most, kFewest, limit));
   return places;
 }
 
