@@ -277,7 +277,12 @@ _CELL_BUGS = (
 
 _UNROLL_BUGS = (
     # the edge
-    bug("state_0 not copied", EDGE, 'parts.append(array.copy(order="C"))', "parts.append(array)"),
+    bug(
+        "state_0 not copied",
+        EDGE,
+        'parts.append(array.copy(order="C") if isinstance(array, np.ndarray) else array)',
+        "parts.append(array)",
+    ),
     bug(
         "reverse ignored",
         EDGE,

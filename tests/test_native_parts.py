@@ -49,11 +49,11 @@ def prepare(folder: Path, parts: str | None, *sources: str) -> Path:
         assert found == 1
     (folder / "setup.py").write_text(text)
     (folder / "accel/softcuda/src/part").mkdir(parents=True)
-    for part in ("", "softcuda", "cuda", "cuda/kernels", "include/refrnn"):
-        (folder / "accel" / part).mkdir(exist_ok=True, parents=True)
-        for path in (ACCEL / part).iterdir():
-            if path.suffix in (".py", ".cu", ".cuh", ".h"):
-                shutil.copy(path, folder / "accel" / part)
+    for part in ("", "softcuda", "cuda", "cuda/kernels"):
+        (folder / "accel" / part).mkdir(exist_ok=True)
+        for path in (*(ACCEL / part).glob("*.py"), *(ACCEL / part).glob("*.cu*")):
+            shutil.copy(path, folder / "accel" / part)
+    shutil.copytree(ACCEL / "include", folder / "accel/include")
     # Few of the cuts that a wheel has: a script is started for each.
     table = (ACCEL / "cuda/registers.csv").read_text().splitlines(keepends=True)
     (folder / "accel/cuda/registers.csv").write_text("".join(table[:3]))
@@ -308,6 +308,7 @@ def test_info_says_why_there_is_no_cuda(
     accelerators(tmp_path, monkeypatch, {"format": 1, "parts": {}})
     for name in [name for name in sys.modules if name.startswith("refrnn_accel.")]:
         monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "refrnn_accel.cuda", None)  # as if it were not there
     assert "device        none: refrnn_accel.cuda is not installed" in show(capsys)
 
 

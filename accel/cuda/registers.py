@@ -27,7 +27,7 @@ from .context import Device
 from .cut import Cut
 from .known_cuts import ARCHITECTURES, HEADER, TABLE, CutKey, KnownCut, known_cuts
 from .nvcc import compile_source, find_nvcc, run
-from .planner import choose, misfit, room, shapes
+from .planner import AnyCut, choose, misfit, room, shapes
 from .sources import PACKAGE, least_architecture
 
 __all__ = ["Usage", "chosen", "cut_of", "fitting", "known", "measure", "representative"]
@@ -68,12 +68,12 @@ class Usage(NamedTuple):
         return self.spilled == self.stack == 0
 
 
-def measure(cut: Cut, architectures: Iterable[int]) -> dict[int, dict[str, Usage]]:
+def measure(cut: AnyCut, architectures: Iterable[int]) -> dict[int, dict[str, Usage]]:
     """What ptxas says of ``forward`` and ``backward`` of a cut.
 
     Parameters
     ----------
-    cut : Cut
+    cut : Cut or StreamCut
     architectures : iterable of int
         It stops after the first where something spills.
 
@@ -118,7 +118,7 @@ def _usages(report: str) -> dict[str, Usage]:
     return made
 
 
-def fitting(cut: Cut) -> tuple[int, ...]:
+def fitting(cut: AnyCut) -> tuple[int, ...]:
     """The architectures on which a block of the cut has enough shared memory."""
     return tuple(
         number

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from refrnn_accel.cuda import arrays, context, modules, nvcc, shipped
+from refrnn_accel.cuda.cells import kernel_cell
 from refrnn_accel.cuda.context import use_context
+from refrnn_accel.cuda.planner import choose
 from refrnn_accel.cuda.ptx import lowered
 from refrnn_accel.cuda.sources import PACKAGE, KernelSources
 from refrnn_accel.softcuda import BuildError
 
+import refrnn as rr
 from refrnn.errors import DeviceError
 
 KERNEL = """
@@ -332,3 +335,15 @@ def test_kernels_that_are_shipped_compile() -> None:
     assert len(entries) == 4
     for entry in entries.values():
         assert f".target sm_{entry.architecture}" in shipped.make(nvcc.find_nvcc(), PACKAGE, entry)
+
+
+def test_what_is_shipped_is_what_the_planner_chooses() -> None:
+    device = context.Device("an H100", 90, 132, 232_448, 65536, False)
+    chosen = []
+    for cell in (rr.LSTM, rr.GRU):
+        for H in (32, 64, 128):
+            found = choose(kernel_cell(cell(1, H)), np.dtype(np.float32), H, device)
+            assert not isinstance(found, str)
+            chosen.append((found[1].source, dict(found[1].defines())))
+    there = [(entry.source, dict(entry.defines)) for entry in shipped.SHIPPED]
+    assert all(one in there for one in chosen)

@@ -10,6 +10,7 @@ from refrnn_accel.cuda.context import Device
 from refrnn_accel.cuda.cut import Cut
 from refrnn_accel.cuda.known_cuts import ARCHITECTURES, HEADER, TABLE, CutKey, known_cuts
 from refrnn_accel.cuda.registers import chosen, cut_of, fitting, known, measure
+from refrnn_accel.cuda.stream_cut import StreamCut
 
 #: Of every cell, number and exchange, with the largest pieces of W_hh that registers hold, the most
 #: threads and the most blocks. The program refrnn_accel.cuda.registers compiles all.
@@ -65,6 +66,24 @@ def test_no_kernel_spills_or_has_local_memory() -> None:
     assert unclean == []
     assert [tuple(sorted(made)) for made in found] == [fitting(cut) for cut in cuts]
     assert all(found)
+
+
+def test_no_kernel_that_streams_spills() -> None:
+    cuts = [
+        StreamCut(KERNEL_CELLS[name], np.dtype(number), columns, lanes)
+        for name, number, columns, lanes in (
+            ("Lstm", "float64", 1024, 4),
+            ("Lstm", "float32", 256, 4),
+            ("GruResetBefore", "float64", 256, 4),
+            ("RnnTanh", "float64", 1024, 1),
+        )
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda cut: measure(cut, fitting(cut)), cuts))
+    assert [tuple(sorted(made)) for made in found] == [fitting(cut) for cut in cuts]
+    for by_architecture in found:
+        for kernels in by_architecture.values():
+            assert all(usage.is_clean for usage in kernels.values())
 
 
 def test_a_spill_is_seen() -> None:
