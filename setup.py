@@ -144,7 +144,7 @@ setup(
         "refrnn.datasets": ["*.npz", "*.txt"],
         "refrnn_accel": ["py.typed", "include/refrnn/*.h"],
         # Sources too: what the wheel has is built again where it does not fit.
-        "refrnn_accel.cuda": ["kernels/*.cu", "kernels/*.cuh"],
+        "refrnn_accel.cuda": ["*.csv", "kernels/*.cu", "kernels/*.cuh"],
         "refrnn_accel.softcuda": ["src/*.h", "src/*/*.h", "src/*/*.cpp", "kernels/*"],
     },
     include_package_data=False,

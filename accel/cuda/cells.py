@@ -14,17 +14,19 @@ from refrnn.unroll.base import AnyCell
 
 from .cut import KernelCell
 
-__all__ = ["hidden_bias", "input_bias", "kernel_cell", "unsupported"]
+__all__ = ["KERNEL_CELLS", "hidden_bias", "input_bias", "kernel_cell", "unsupported"]
 
 _RNN = {
-    activation("tanh"): KernelCell("Rnn<refrnn::Activation::kTanh>", 1, 1),
-    activation("relu"): KernelCell("Rnn<refrnn::Activation::kRelu>", 1, 1),
+    activation("tanh"): KernelCell("RnnTanh", 1, 1),
+    activation("relu"): KernelCell("RnnRelu", 1, 1),
 }
 _LSTM = KernelCell("Lstm", 4, 4, has_c=True)
 _GRU = {
     True: KernelCell("GruResetAfter", 3, 4, has_q=True),
     False: KernelCell("GruResetBefore", 3, 3, phases=2),
 }
+#: What the kernels have, by their name.
+KERNEL_CELLS = {cell.name: cell for cell in (*_RNN.values(), _LSTM, *_GRU.values())}
 #: Options that the kernels have both or all values of.
 _FREE = {"biases", "reset_after", "activation"}
 

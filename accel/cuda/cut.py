@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from refrnn.types import Array
+
+from .known_cuts import CutKey
+from .sources import Defines
 
 __all__ = ["Cut", "KernelCell", "chains_of", "columns_of"]
 
@@ -105,21 +107,22 @@ class Cut(NamedTuple):
         """Of a gate, of a thread."""
         return self.columns // (self.split * self.vector_size)
 
-    def defines(self) -> Mapping[str, str]:
+    @property
+    def key(self) -> CutKey:
+        """The cut but for what registers hold."""
+        number = {4: "float", 8: "double"}[self.dtype.itemsize]
+        return CutKey(
+            self.cell.name, number, self.columns, self.units, self.split, self.blocks, self.exchange
+        )
+
+    def defines(self) -> Defines:
         """What ``kernels/recurrence.cu`` is compiled with."""
-        defined = {
-            "REFRNN_CELL": self.cell.name,
-            "REFRNN_NUMBER": {4: "float", 8: "double"}[self.dtype.itemsize],
-            "REFRNN_COLUMNS": str(self.columns),
-            "REFRNN_UNITS": str(self.units),
-            "REFRNN_SPLIT": str(self.split),
-            "REFRNN_HELD": str(self.held),
-            "REFRNN_BLOCKS": str(self.blocks),
-            "REFRNN_EXCHANGE": self.exchange,
-        }
-        if self.exchange == "Clustered":
-            defined["REFRNN_CLUSTER"] = "1"
-        return defined
+        return self.key.defines(self.held)
+
+    def shared_bytes(self, lanes: int) -> int:
+        """Bytes of shared memory of a block with this many lanes, whichever way it steps them."""
+        ticket = 16 if self.exchange == "Tagged" else 0
+        return max(self.forward_bytes(lanes), self.backward_bytes(lanes)) + ticket
 
     def shared_weights(self) -> int:
         """Bytes of shared memory for what registers do not hold of W_hh."""

@@ -15,7 +15,7 @@ from refrnn.errors import DeviceError
 from ..softcuda.build import BuildError
 from .context import DeviceContext, driver
 from .nvcc import compiled, find_nvcc
-from .sources import PACKAGE, Defines, KernelSources
+from .sources import PACKAGE, Defines, KernelSources, least_architecture
 
 __all__ = ["LoadedModule", "load_module"]
 
@@ -92,7 +92,9 @@ def load_module(
     macros = dict(defines or {})
     key = ("module", sources, source, tuple(sorted(macros.items())))
     architecture = context.device.architecture
-    code = f"{'compute' if context.device.is_software else 'sm'}_{architecture}"
+    code = f"sm_{architecture}"
+    if context.device.is_software:
+        code = f"compute_{least_architecture(macros)}"
     made: LoadedModule = context.cached(
         key, lambda: _load(sources, source, macros, architecture, code)
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..softcuda.build import BuildError
 from ..softcuda.device import nvidia_folder
-from .sources import OPTIONS, Defines, KernelSources, flags
+from .sources import OPTIONS, Defines, KernelSources, flags, least_architecture
 
 __all__ = ["cache_folder", "compile_source", "compiled", "find_nvcc", "nvcc_version", "run"]
 
@@ -70,7 +70,7 @@ def compile_source(
     defines : mapping of str to int or str
         Macros.
     code : str
-        ``compute_86`` makes PTX, ``sm_86`` a cubin.
+        ``compute_86`` makes PTX, ``sm_86`` a cubin of the PTX of :func:`least_architecture`.
     target : Path
         Its folder exists.
 
@@ -79,9 +79,10 @@ def compile_source(
     BuildError
         With the command and what nvcc said.
     """
-    kind = "--ptx" if code.startswith("compute_") else "--cubin"
-    include = f"-I{sources.include}"
-    command = [str(nvcc), *OPTIONS, include, *flags(defines), kind, f"-arch={code}"]
+    kind = ["--ptx", f"-arch={code}"]
+    if code.startswith("sm_"):
+        kind = ["--cubin", f"-arch=compute_{least_architecture(defines)}", f"-code={code}"]
+    command = [str(nvcc), *OPTIONS, f"-I{sources.include}", *flags(defines), *kind]
     run([*command, "-o", str(target), str(sources.kernels / source)])
 
 

@@ -14,9 +14,10 @@ from refrnn.lanes import LaneSchedule, row_tile_cost
 
 from .context import Device
 from .cut import Cut, KernelCell, columns_of
+from .known_cuts import known_cuts
 from .stream_cut import StreamCut
 
-__all__ = ["VARIANTS", "AnyCut", "Choice", "choose", "laid_out"]
+__all__ = ["VARIANTS", "AnyCut", "Choice", "choose", "laid_out", "misfit", "room", "shapes"]
 
 #: A way of cutting W_hh, or of not cutting it.
 AnyCut = Cut | StreamCut
@@ -27,12 +28,10 @@ VARIANTS = ("block", "cluster", "team", "stream")
 
 _REGISTERS = 65536  # of a multiprocessor, on all architectures that there are kernels for
 _MOST_REGISTERS = 255  # of a thread
-# Registers of a thread beside its piece of W_hh and the column sums of backward, by bytes of a
-# number; a test compiles all cuts and sees to it that none spills.
-_OTHER_REGISTERS = {4: 56, 8: 88}
-# Where ptxas spills all the same: the cell, bytes of a number, columns, the architecture.
-_SPILLS = {("Lstm", 4, 128, 100), ("Lstm", 4, 128, 103)}
-_MOST_THREADS = 1024
+# Registers of a thread beside its piece of W_hh: what is expected when a number of threads is
+# chosen; and what is enough for cuts of which the table of known cuts says nothing.
+_OTHER_REGISTERS, _SPARE_REGISTERS = 63, 160
+_LEAST_THREADS, _MOST_THREADS = 128, 512
 _MOST_CLUSTER = 8  # blocks that every device with clusters can have in one
 _CLUSTERS_FROM = 90
 _MOST_LANES = 32  # of a team: more would only make steps longer
@@ -96,15 +95,18 @@ def choose(
         if team is not None and name not in ("cluster", "team"):
             continue
         sizes = []
-        for cut in _cuts(name, cell, dtype, hidden_size):
+        for shape in shapes(name, cell, dtype, hidden_size):
+            cut = shape if isinstance(shape, StreamCut) else shape._replace(held=_held(shape))
             blocks = _blocks(cut, hidden_size)
             sizes.append(blocks)
             if team is not None and blocks != team:
                 continue
-            reason = _misfit(cut, blocks, device)
+            reason = misfit(cut, blocks, device)
             if reason is None:
                 return name, cut
             reasons.append(f"{name} of {blocks}: {reason}")
+        if not sizes and team is None:
+            reasons.append(f"there is no {name} for H = {hidden_size}")
         if team is not None and team not in sizes:
             expected = ", ".join(map(str, sizes)) or "none"
             reasons.append(f"{name} has {expected} blocks for H = {hidden_size}, not {team}")
@@ -171,32 +173,24 @@ def _most_lanes(cut: AnyCut, device: Device) -> int:
     """Lanes whose states fit into the shared memory of a block."""
     lanes = 0
     limit = cut.lanes if isinstance(cut, StreamCut) else _MOST_LANES
-    while lanes < limit and _shared_bytes(cut, lanes + 1) <= device.shared_memory:
+    while lanes < limit and cut.shared_bytes(lanes + 1) <= device.shared_memory:
         lanes += 1
     return lanes
 
 
-def _shared_bytes(cut: AnyCut, lanes: int) -> int:
-    static = 16 if cut.exchange == "Tagged" else 0  # the ticket
-    return max(cut.forward_bytes(lanes), cut.backward_bytes(lanes)) + static
-
-
-def _misfit(cut: AnyCut, blocks: int, device: Device) -> str | None:
-    """Why a cut does not fit a device."""
+def misfit(cut: AnyCut, blocks: int, device: Device) -> str | None:
+    """Why a cut does not fit a device; None if it does."""
     if cut.exchange == "Clustered" and device.architecture < _CLUSTERS_FROM:
         return (
             f"clusters need compute capability {_CLUSTERS_FROM / 10:.1f}, "
             f"and {device.name} has {device.architecture / 10:.1f}"
         )
-    needed = _shared_bytes(cut, 1)
+    needed = cut.shared_bytes(1)
     if needed > device.shared_memory:
         return (
             f"it takes {needed} bytes of shared memory a block, and {device.name} has "
             f"{device.shared_memory}"
         )
-    key = (cut.cell.name, cut.dtype.itemsize, cut.columns, device.architecture)
-    if cut.blocks == 1 and cut.source == "recurrence.cu" and key in _SPILLS:
-        return f"ptxas would spill for compute capability {device.architecture / 10:.1f}"
     if cut.exchange == "Tagged" and blocks > device.multiprocessors:
         return (
             f"{device.name} has {device.multiprocessors} multiprocessors, and a team's blocks have "
@@ -205,47 +199,58 @@ def _misfit(cut: AnyCut, blocks: int, device: Device) -> str | None:
     return None
 
 
-def _cuts(
+def shapes(
     variant: str, cell: KernelCell, dtype: np.dtype[Any], hidden_size: int
 ) -> Iterator[AnyCut]:
-    """The cuts of a variant, the fewest blocks first."""
+    """The cuts of a variant, the fewest blocks first; ``held`` is what is expected of them."""
     columns = columns_of(hidden_size)
     if variant == "block":
         if columns <= 256:
-            yield _cut(cell, dtype, columns, columns, 1, "Alone")
+            yield _shape(cell, dtype, columns, columns, 1, "Alone")
     elif variant in ("cluster", "team"):
-        units = _power_of_two_from(columns) // 2
+        units = min(_power_of_two_from(columns) // 2, _MOST_THREADS)
         while units >= 8:
             blocks = -(-columns // units)
             if variant == "team":
-                yield _cut(cell, dtype, columns, units, blocks, "Tagged")
+                yield _shape(cell, dtype, columns, units, blocks, "Tagged")
             elif blocks <= _MOST_CLUSTER:
-                yield _cut(cell, dtype, columns, units, blocks, "Clustered")
+                yield _shape(cell, dtype, columns, units, blocks, "Clustered")
             units //= 2
     else:
         for lanes in reversed(_STREAM_LANES):
             yield StreamCut(cell, dtype, columns, lanes)
 
 
-def _cut(
+def _shape(
     cell: KernelCell, dtype: np.dtype[Any], columns: int, units: int, blocks: int, exchange: str
 ) -> Cut:
-    """A cut with as many threads a unit as keeps blocks between 128 and 1024 threads."""
-    chains = 8 if columns <= 256 else 32
-    split = 4
-    while split < chains and units * split < 256 and blocks > 1:
-        split *= 2
-    cut = Cut(cell, dtype, columns, units, split, 0, blocks, exchange)
-    return cut._replace(held=_held(cut))
+    """A cut with as many threads a unit as leave the least to shared memory.
+
+    Among those the fewest that are a warp for each scheduler: all threads of a unit do its
+    pointwise part.
+    """
+    plain = Cut(cell, dtype, columns, units, 1, 0, blocks, exchange)
+    splits = [split for split in (1, 2, 4, 8, 16, 32) if split <= plain.chains]
+    cuts = [plain._replace(split=split) for split in splits]
+    cuts = [cut for cut in cuts if cut.threads % 32 == 0 and cut.threads <= _MOST_THREADS]
+    return min([cut._replace(held=room(cut, _OTHER_REGISTERS)) for cut in cuts], key=_price)
+
+
+def _price(cut: Cut) -> tuple[int, int, int]:
+    return cut.shared_weights(), max(0, _LEAST_THREADS - cut.threads), cut.threads
 
 
 def _held(cut: Cut) -> int:
-    """Vectors of a gate that the registers of a thread have room for."""
-    limit = min(_MOST_REGISTERS, _REGISTERS // cut.threads // 8 * 8)
-    words = cut.dtype.itemsize // 4
-    sums = cut.vectors * cut.vector_size * words
-    left = limit - _OTHER_REGISTERS[cut.dtype.itemsize] - sums
-    return max(0, min(cut.vectors, left // (4 * cut.cell.gates)))
+    """Vectors of a gate that the registers of a thread are known to have room for, or sure to."""
+    known = known_cuts().get(cut.key)
+    return room(cut, _SPARE_REGISTERS) if known is None else known.held
+
+
+def room(cut: Cut, others: int) -> int:
+    """Vectors of a gate for which a thread has registers beside so many others."""
+    warps = -(-cut.threads // 128) * 4  # a multiprocessor's schedulers have as many registers each
+    limit = min(_MOST_REGISTERS, _REGISTERS // (32 * warps) // 8 * 8)
+    return max(0, min(cut.vectors, (limit - others) // (4 * cut.cell.gates)))
 
 
 def _power_of_two_from(n: int) -> int:

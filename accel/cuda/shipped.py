@@ -9,16 +9,18 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from ..softcuda.build import BuildError
+from .known_cuts import KnownCut, read
 from .nvcc import compile_source, find_nvcc, run
 from .ptx import lowered
-from .sources import PACKAGE, Defines, KernelSources
+from .sources import PACKAGE, Defines, KernelSources, least_architecture
 
-__all__ = ["SHIPPED", "BuildError", "Entry", "install", "make"]
+__all__ = ["SHIPPED", "BuildError", "Entry", "entries", "install", "make"]
 
 
 class Entry(NamedTuple):
@@ -39,34 +41,44 @@ class Entry(NamedTuple):
     architecture: int
 
 
-def _block(cell: str, columns: int, held: int) -> Entry:
-    """W_hh in one block, in float32, as the planner cuts it."""
-    defines = {
-        "REFRNN_CELL": cell,
-        "REFRNN_NUMBER": "float",
-        "REFRNN_COLUMNS": str(columns),
-        "REFRNN_UNITS": str(columns),
-        "REFRNN_SPLIT": "4",
-        "REFRNN_HELD": str(held),
-        "REFRNN_BLOCKS": "1",
-        "REFRNN_EXCHANGE": "Alone",
-    }
-    return Entry("recurrence.cu", defines, 75)
+#: Sources that are compiled without macros.
+_PLAIN = ("contiguous.cu", "products.cu")
+#: The default of each layer.
+_USUAL_CELLS = ("RnnTanh", "Lstm", "GruResetAfter")
 
 
-#: What is shipped: the products, and the recurrences that are wanted most; others are compiled
-#: where they are first used. Of a source and its macros a device takes the highest architecture
-#: not above its own.
-SHIPPED: tuple[Entry, ...] = (
-    Entry("contiguous.cu", {}, 75),
-    Entry("products.cu", {}, 75),
-    _block("Lstm", 32, 2),
-    _block("Lstm", 64, 4),
-    _block("Lstm", 128, 2),
-    _block("GruResetAfter", 32, 2),
-    _block("GruResetAfter", 64, 4),
-    _block("GruResetAfter", 128, 3),
-)
+def entries(rows: Iterable[KnownCut]) -> tuple[Entry, ...]:
+    """What is shipped if these are the cuts that are known.
+
+    Of the recurrence what is trained most: in float32, of up to 256 units. Others are compiled
+    where they are first used; every module makes the wheel larger, and its making longer by a
+    second.
+
+    Parameters
+    ----------
+    rows : iterable of KnownCut
+
+    Returns
+    -------
+    tuple of Entry
+    """
+    made = [Entry(source, {}, least_architecture({})) for source in _PLAIN]
+    for row in rows:
+        if _is_shipped(row):
+            defines = row.key.defines(row.held)
+            made.append(Entry("recurrence.cu", defines, least_architecture(defines)))
+    return tuple(made)
+
+
+def _is_shipped(row: KnownCut) -> bool:
+    key = row.key
+    is_usual = key.number == "float" and key.cell in _USUAL_CELLS
+    return is_usual and (key.exchange == "Alone" or key.columns <= 256)
+
+
+#: What is shipped. Of a source and its macros a device takes the highest architecture not above its
+#: own.
+SHIPPED: tuple[Entry, ...] = entries(read())
 
 
 def install(target: Path | None) -> None:

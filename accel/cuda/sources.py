@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["OPTIONS", "PACKAGE", "Defines", "KernelSources", "flags"]
+__all__ = ["OPTIONS", "PACKAGE", "Defines", "KernelSources", "flags", "least_architecture"]
 
 #: Of nvcc, for every kernel. fma is explicit in the sources, so that the bits are those of the CPU.
 OPTIONS = ("-O3", "-std=c++17", "-fmad=false", "-lineinfo")
@@ -90,6 +90,15 @@ class KernelSources(NamedTuple):
 def flags(defines: Defines) -> list[str]:
     """The macros as options of a compiler, in one order."""
     return [f"-D{name}={value}" for name, value in sorted(defines.items())]
+
+
+def least_architecture(defines: Defines) -> int:
+    """The oldest that a source can be compiled for, which serves the newer ones: 75 is compute_75.
+
+    All PTX is made for it, so that a device runs the same code whoever compiled it, and the
+    registers that are known of it are those that it takes.
+    """
+    return 90 if "REFRNN_CLUSTER" in defines else 75
 
 
 #: What this package brings.

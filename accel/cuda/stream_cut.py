@@ -74,6 +74,10 @@ class StreamCut(NamedTuple):
             "REFRNN_LANES": str(self.lanes),
         }
 
+    def shared_bytes(self, lanes: int) -> int:
+        """Bytes of shared memory of a block with this many lanes, whichever way it steps them."""
+        return max(self.forward_bytes(lanes), self.backward_bytes(lanes))
+
     def forward_bytes(self, lanes: int) -> int:
         """Bytes of shared memory of a block that steps this many lanes forward."""
         self._check(lanes)

@@ -54,6 +54,9 @@ struct Rnn : OnePhase {
   }
 };
 
+using RnnTanh = Rnn<Activation::kTanh>;
+using RnnRelu = Rnn<Activation::kRelu>;
+
 struct Lstm : OnePhase {
   static constexpr int kGates = 4, kCotangents = 4;  // i, f, g, o
   static constexpr bool kHasC = true, kHasQ = false;

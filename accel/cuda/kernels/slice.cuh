@@ -28,7 +28,6 @@ struct Slice {
   static constexpr int kChains = chains_of(COLUMNS), kChainsOfThread = kChains / SPLIT;
   static constexpr int kPositions = COLUMNS / (kChains * kVectorSize);  // vectors of a chain
   static constexpr int kVectors = kChainsOfThread * kPositions;         // of a gate, of a thread
-  static constexpr int kColumnsOfThread = kVectors * kVectorSize;
   static_assert(kThreads % 32 == 0 && kThreads <= 1024);
   static_assert(COLUMNS % (kChains * kVectorSize) == 0 && kChains % SPLIT == 0);
   static_assert(HELD <= kVectors);
@@ -87,17 +86,16 @@ class Weights {
 #pragma unroll
       for (int g = 0; g < COUNT; ++g) chain[g][i] = 0;
       const int place = Slice::place_of_chain(Slice::part() * Slice::kChainsOfThread + i);
+      const int before = i * Slice::kPositions;  // vectors of other chains
 #pragma unroll
       for (int p = 0; p < Slice::kPositions; ++p) {
-        const Vector<T> state = vectors[p * Slice::kChains + place];
-#pragma unroll
-        for (int g = 0; g < COUNT; ++g) {
-          const Vector<T> row = piece(FIRST + g, i * Slice::kPositions + p);
-#pragma unroll
-          for (int v = 0; v < Slice::kVectorSize; ++v) {
-            chain[g][i] = multiply_add(row.at[v], state.at[v], chain[g][i]);
-          }
-        }
+        if (before + p >= Slice::kHeld) continue;
+        add_products<true, FIRST>(before + p, vectors[p * Slice::kChains + place], i, chain);
+      }
+      // Unrolled, the compiler would load more of the others at once than it has registers for.
+#pragma unroll 1
+      for (int p = max(0, Slice::kHeld - before); p < Slice::kPositions; ++p) {
+        add_products<false, FIRST>(before + p, vectors[p * Slice::kChains + place], i, chain);
       }
     }
 #pragma unroll
@@ -112,79 +110,106 @@ class Weights {
   }
 
   // The product of the transpose of rows FIRST to FIRST + COUNT - 1 of the warp's units with d:
-  // numbers for all columns, written to `sums`.
+  // numbers for all columns, written to `sums`. Only some columns at a time, so that their sums
+  // take few registers.
   template <int FIRST, int COUNT>
   __device__ void transposed_times(const T (&d)[COUNT], T* sums) const {
-    T s[Slice::kColumnsOfThread];
 #pragma unroll
-    for (int i = 0; i < Slice::kChainsOfThread; ++i) {
+    for (int i = 0; i < Some::kChainStep; ++i) {
 #pragma unroll
-      for (int p = 0; p < Slice::kPositions; ++p) {
+      for (int p = 0; p < Some::kPositionStep; ++p) {
+        T s[Some::kColumns];
 #pragma unroll
-        for (int v = 0; v < Slice::kVectorSize; ++v) {
-          T& one = s[(i * Slice::kVectorSize + v) * Slice::kPositions + p];
-          one = 0;
+        for (int chain = 0; chain < Some::kChains; ++chain) {
 #pragma unroll
-          for (int g = 0; g < COUNT; ++g) {
-            one = multiply_add(piece(FIRST + g, i * Slice::kPositions + p).at[v], d[g], one);
+          for (int position = 0; position < Some::kPositions; ++position) {
+            const int q = (chain * Some::kChainStep + i) * Slice::kPositions +
+                          position * Some::kPositionStep + p;
+#pragma unroll
+            for (int v = 0; v < Slice::kVectorSize; ++v) {
+              T& one = s[(chain * Slice::kVectorSize + v) * Some::kPositions + position];
+              one = 0;
+#pragma unroll
+              for (int g = 0; g < COUNT; ++g) {
+                one = multiply_add(piece(FIRST + g, q).at[v], d[g], one);
+              }
+            }
           }
         }
+        const int first = add_units(s);
+        store(s, first, i, p, sums);
       }
     }
-    // Two threads exchange halves of what they have and add: each then answers for half as many
-    // columns and twice as many units.
+  }
+
+ private:
+  // The columns of a thread that are summed over the units of its warp together: those that leave
+  // each of the unit's threads with one column, or with a vector of them. Every so many chains, and
+  // every so many positions of a chain.
+  struct Some {
+    static constexpr bool kWhole = Slice::kUnitsOfWarp <= Slice::kChainsOfThread;
+    static constexpr int kLeft = kWhole ? Slice::kVectorSize : 1;
+    static constexpr int kColumns = Slice::kUnitsOfWarp * kLeft;
+    static constexpr int kChains = kWhole ? Slice::kUnitsOfWarp : Slice::kChainsOfThread;
+    static constexpr int kPositions = kColumns / (kChains * Slice::kVectorSize);
+    static constexpr int kChainStep = Slice::kChainsOfThread / kChains;
+    static constexpr int kPositionStep = Slice::kPositions / kPositions;
+    static_assert(kChains * Slice::kVectorSize * kPositions == kColumns);
+    static_assert(kPositionStep * kPositions == Slice::kPositions);
+  };
+
+  __device__ Vector<T> piece(int gate, int q) const {
+    return q < Slice::kHeld ? held_[gate][q] : piece_in_shared(gate, q);
+  }
+  __device__ Vector<T> piece_in_shared(int gate, int q) const {
+    return shared_[((q - Slice::kHeld) * Slice::kGates + gate) * Slice::kThreads];
+  }
+
+  // A vector's share of chain i of COUNT rows.
+  template <bool IS_HELD, int FIRST, int COUNT>
+  __device__ void add_products(int q, const Vector<T>& state, int i,
+                               T (&chain)[COUNT][Slice::kChainsOfThread]) const {
+#pragma unroll
+    for (int g = 0; g < COUNT; ++g) {
+      const Vector<T> row = IS_HELD ? held_[FIRST + g][q] : piece_in_shared(FIRST + g, q);
+#pragma unroll
+      for (int v = 0; v < Slice::kVectorSize; ++v) {
+        chain[g][i] = multiply_add(row.at[v], state.at[v], chain[g][i]);
+      }
+    }
+  }
+
+  // Two threads exchange halves of what they have and add: each then answers for half as many
+  // columns and twice as many units. Leaves kLeft sums, and returns which of all they are.
+  __device__ static int add_units(T (&s)[Some::kColumns]) {
+    int first = 0;
 #pragma unroll
     for (int units = 1; units < Slice::kUnitsOfWarp; units *= 2) {
-      const int half = Slice::kColumnsOfThread / (2 * units);
+      const int half = Some::kColumns / (2 * units);
       const bool is_second = (Slice::unit_of_block() & units) != 0;
 #pragma unroll
       for (int n = 0; n < half; ++n) {
         const T given = is_second ? s[n] : s[half + n], kept = is_second ? s[half + n] : s[n];
         s[n] = kept + __shfl_xor_sync(kWholeWarp, given, units * Slice::kSplit);
       }
+      if (is_second) first += half;
     }
-    store(s, sums);
+    return first;
   }
 
- private:
-  __device__ Vector<T> piece(int gate, int q) const {
-    if (q < Slice::kHeld) return held_[gate][q];
-    return shared_[((q - Slice::kHeld) * Slice::kGates + gate) * Slice::kThreads];
-  }
-
-  // The columns that are left to this thread, in the order of s before: chain, place in the
-  // vector, position.
-  __device__ static void store(const T* s, T* sums) {
-    constexpr int kLeft = Slice::kColumnsOfThread / Slice::kUnitsOfWarp;
-    int first = 0;
+  // s[0] was s[first] before.
+  __device__ static void store(const T* s, int first, int i, int p, T* sums) {
+    const int chain = first / (Slice::kVectorSize * Some::kPositions) * Some::kChainStep + i;
+    const int position = first % Some::kPositions * Some::kPositionStep + p;
+    const int place = Slice::place_of_chain(Slice::part() * Slice::kChainsOfThread + chain);
+    const int at = position * Slice::kChains + place;
+    if constexpr (Some::kWhole) {
+      Vector<T> whole;
 #pragma unroll
-    for (int units = 1; units < Slice::kUnitsOfWarp; units *= 2) {
-      const bool is_second = (Slice::unit_of_block() & units) != 0;
-      if (is_second) first += Slice::kColumnsOfThread / (2 * units);
-    }
-    const int i = first / (Slice::kVectorSize * Slice::kPositions);
-    const int v = first / Slice::kPositions % Slice::kVectorSize, p = first % Slice::kPositions;
-    const int chain = Slice::part() * Slice::kChainsOfThread + i;
-    if constexpr (Slice::kUnitsOfWarp <= Slice::kChainsOfThread) {  // whole vectors
-      Vector<T>* vectors = reinterpret_cast<Vector<T>*>(sums);
-#pragma unroll
-      for (int n = 0; n < kLeft / Slice::kVectorSize; ++n) {
-        Vector<T> whole;
-#pragma unroll
-        for (int k = 0; k < Slice::kVectorSize; ++k) {
-          whole.at[k] = s[(n / Slice::kPositions * Slice::kVectorSize + k) * Slice::kPositions +
-                          n % Slice::kPositions];
-        }
-        const int place = Slice::place_of_chain(chain + n / Slice::kPositions);
-        vectors[n % Slice::kPositions * Slice::kChains + place] = whole;
-      }
+      for (int v = 0; v < Slice::kVectorSize; ++v) whole.at[v] = s[v];
+      reinterpret_cast<Vector<T>*>(sums)[at] = whole;
     } else {
-      static_assert(Slice::kUnitsOfWarp >= Slice::kChainsOfThread * Slice::kVectorSize);
-      const int place = Slice::place_of_chain(chain);
-#pragma unroll
-      for (int n = 0; n < kLeft; ++n) {
-        sums[((p + n) * Slice::kChains + place) * Slice::kVectorSize + v] = s[n];
-      }
+      sums[at * Slice::kVectorSize + first / Some::kPositions % Slice::kVectorSize] = s[0];
     }
   }
 
