@@ -19,6 +19,8 @@ import refrnn as rr
 from refrnn.comparison import Case, run_case
 
 LENGTHS = [3, 0, 5, 1, 2, 4]
+#: Of the sequences, whose input is no number in reverse: on a lane another comes after each.
+BROKEN = (0, 4)
 
 
 class Program(NamedTuple):
@@ -56,7 +58,7 @@ CELLS = {
 
 
 def case(program: Program, reverse: bool) -> Case:
-    """A batch with states and cotangents, none of them zero."""
+    """A batch with states and cotangents, none of them zero; in reverse some are no numbers."""
     rng = np.random.default_rng(0)
 
     def drawn(*shape: int) -> Any:
@@ -64,7 +66,11 @@ def case(program: Program, reverse: bool) -> Case:
 
     cell = CELLS[program.cell](3, program.hidden_size)
     parameters = cell.init_parameters(rng, dtype=program.dtype)
-    batch = rr.RaggedBatch.from_sequences([drawn(n, 3) for n in LENGTHS])
+    sequences = [drawn(n, 3) for n in LENGTHS]
+    if reverse:
+        for broken in BROKEN:
+            sequences[broken][:] = np.nan
+    batch = rr.RaggedBatch.from_sequences(sequences)
     state, d_state = (
         cell.state_type(*[drawn(len(LENGTHS), size) for size in cell.state_sizes]) for _ in range(2)
     )

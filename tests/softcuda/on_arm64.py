@@ -86,7 +86,18 @@ def main() -> int:
         # What is about this machine's compilers or speed stays out, and what takes an hour.
         left_out = ("build", "compiler", "bench", "sanitize", "damaged", "approximation")
         arguments = sys.argv[1:] or ["tests/softcuda", "-k", f"not ({' or '.join(left_out)})"]
-        command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "xdist", "-n", "2"]
+        command = [
+            python,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "xdist.plugin",
+            "-n",
+            "2",
+        ]
         return subprocess.run(
             [*command, f"--confcutdir={ROOT / 'tests/softcuda'}", *arguments], cwd=ROOT, check=False
         ).returncode

@@ -30,17 +30,20 @@ class Backward {
   using T = typename Slice::T;
 
   __device__ Backward(const BackwardArguments<T>& arguments, char* shared)
-      : with_(arguments), exchange_(arguments.meeting) {
-    exchange_.join(Slice::kBlocks, lanes());
+      : with_(arguments),
+        exchange_(arguments.meeting),
+        shared_weights_(reinterpret_cast<Vector<T>*>(shared)),
+        lanes_(arguments.schedule,
+               reinterpret_cast<Cursor*>(shared_weights_ +
+                                         Weights<Slice>::kShared * Slice::kThreads)) {
+    exchange_.join(Slice::kBlocks, lanes_.count());
     first_ = exchange_.rank() * Slice::kUnits;
     unit_ = first_ + Slice::unit_of_block();
-    shared_weights_ = reinterpret_cast<Vector<T>*>(shared);
-    sums_ = reinterpret_cast<T*>(shared_weights_ + Weights<Slice>::kShared * Slice::kThreads);
-    rows_.shared = sums_ + 2 * lanes() * WarpSums::kSize;
+    sums_ = reinterpret_cast<T*>(lanes_.end());
+    rows_.shared = sums_ + 2 * lanes_.count() * WarpSums::kSize;
     rows_.units = with_.hidden_size - first_;
-    own_ = rows_.shared + lanes() * StepRows::kOfLane;
-    cursors_ = reinterpret_cast<Cursor*>(own_ + kOwn * lanes() * Slice::kThreads);
-    received_ = reinterpret_cast<T*>(cursors_ + 4 * lanes());
+    own_ = rows_.shared + lanes_.count() * StepRows::kOfLane;
+    received_ = own_ + kOwn * lanes_.count() * Slice::kThreads;
   }
 
   __device__ void run() {
@@ -49,26 +52,23 @@ class Backward {
     const int steps = with_.schedule.steps[exchange_.team()];
     for (now_ = 0; now_ < steps; ++now_) {
       if constexpr (Cell::kPhases == 2) {
-        for (int lane = 0; lane < lanes(); ++lane) candidate(lane);
+        for (int lane = 0; lane < lanes_.count(); ++lane) candidate(lane);
         if (!exchange_all(0, 0)) return;
       }
       const int buffer = Cell::kPhases == 2 ? 1 : now_ & 1;
-      for (int lane = 0; lane < lanes(); ++lane) {
+      for (int lane = 0; lane < lanes_.count(); ++lane) {
         take_away(lane);
-        const Cursor& next = cursor_of(lane, now_ + 1);
+        const Cursor& next = lanes_.at(lane, now_ + 1);
         typename StepRows::Brought brought;
         if (next.is_active()) brought = bring(next);
         step(lane, buffer);
         if (next.is_active()) rows_.put(brought, rows_.of(lane, now_ + 1));
       }
-      if (threadIdx.x < lanes()) {
-        cursor_of(threadIdx.x, now_ + 2) =
-            cursor_of(threadIdx.x, now_ + 1).advanced(with_.schedule);
-      }
+      lanes_.prepare_after(now_);
       if (!exchange_all(1, buffer)) return;
-      for (int lane = 0; lane < lanes(); ++lane) finish(lane, buffer);
+      for (int lane = 0; lane < lanes_.count(); ++lane) finish(lane, buffer);
     }
-    for (int lane = 0; lane < lanes(); ++lane) take_away(lane);
+    for (int lane = 0; lane < lanes_.count(); ++lane) take_away(lane);
   }
 
  private:
@@ -86,17 +86,12 @@ class Backward {
   // next one has after it.
   static constexpr int kOwn = Cell::kHasC ? 3 : 1;
 
-  __device__ int lanes() const { return with_.schedule.lanes_of_team; }
   __device__ bool exists() const { return unit_ < with_.hidden_size; }
-  // Those of the last step, of this one, of the next; that after it is being made.
-  __device__ Cursor& cursor_of(int lane, int step) const {
-    return cursors_[(step & 3) * lanes() + lane];
-  }
   __device__ T& own(int lane, int which) const {
     return own_[(lane * kOwn + which) * Slice::kThreads + threadIdx.x];
   }
   __device__ T* sums(int buffer, int lane) const {
-    return sums_ + (buffer * lanes() + lane) * WarpSums::kSize;
+    return sums_ + (buffer * lanes_.count() + lane) * WarpSums::kSize;
   }
   __device__ size_t at(long long row) const {
     return static_cast<size_t>(row) * with_.hidden_size + unit_;
@@ -104,17 +99,11 @@ class Backward {
 
   // All lanes at the ends of their first sequences.
   __device__ bool begin() {
-    rows_.clear(lanes());
-    if (threadIdx.x < lanes()) {
-      const int lane = exchange_.team() * lanes() + threadIdx.x;
-      const Cursor first = Cursor::at_lane(with_.schedule, lane);
-      cursor_of(threadIdx.x, -1) = {};
-      cursor_of(threadIdx.x, 0) = first;
-      cursor_of(threadIdx.x, 1) = first.advanced(with_.schedule);
-    }
+    rows_.clear(lanes_.count());
+    lanes_.begin(exchange_.team());
     if (!exchange_.barrier()) return false;
-    for (int lane = 0; lane < lanes(); ++lane) {
-      const Cursor& cursor = cursor_of(lane, 0);
+    for (int lane = 0; lane < lanes_.count(); ++lane) {
+      const Cursor& cursor = lanes_.at(lane, 0);
       if (!cursor.is_active()) continue;
       begin(lane, cursor);
       rows_.put(bring(cursor), rows_.of(lane, 0));
@@ -151,7 +140,7 @@ class Backward {
   }
 
   __device__ void take_away(int lane) const {
-    const Cursor& last = cursor_of(lane, now_ - 1);
+    const Cursor& last = lanes_.at(lane, now_ - 1);
     if (!last.is_active()) return;
     const size_t row = last.row, H = with_.hidden_size;
     rows_.template take_away<kLeft>(rows_.of(lane, now_ - 1), [=](int value, int unit) {
@@ -163,7 +152,7 @@ class Backward {
 
   // The first of two phases.
   __device__ void candidate(int lane) {
-    if (!cursor_of(lane, now_).is_active()) return;
+    if (!lanes_.at(lane, now_).is_active()) return;
     T* const row = rows_.of(lane, now_) + Slice::unit_of_block();
     T a[kGates], d_a[kCotangents] = {};
 #pragma unroll
@@ -183,7 +172,7 @@ class Backward {
   }
 
   __device__ void step(int lane, int buffer) {
-    if (!cursor_of(lane, now_).is_active()) return;
+    if (!lanes_.at(lane, now_).is_active()) return;
     T* const row = rows_.of(lane, now_) + Slice::unit_of_block();
     T a[kGates];
 #pragma unroll
@@ -208,7 +197,7 @@ class Backward {
       weights_.template transposed_times<0, kGates>(d_sum, sums_of_warp(buffer, lane));
     } else {
       T d_a[kCotangents] = {T(0), a[1]};  // where the first phase has left d_a[1]
-      const T d_rh = received(0, 0, lane, cursor_of(lane, now_));
+      const T d_rh = received(0, 0, lane, lanes_.at(lane, now_));
       Cell::backward_gates(a, row[kBefore * Slice::kUnits], d_rh, d.h, d_a);
       own(lane, 0) = d.h;
       const T d_sum[2] = {d_a[0], d_a[1]};
@@ -226,7 +215,7 @@ class Backward {
   }
 
   __device__ void finish(int lane, int buffer) {
-    const Cursor& cursor = cursor_of(lane, now_);
+    const Cursor& cursor = lanes_.at(lane, now_);
     if (!cursor.is_active()) return;
     const T d_h = own(lane, 0) + received(1, buffer, lane, cursor);
     if (!cursor.is_last_step()) {
@@ -237,7 +226,7 @@ class Backward {
       with_.d_h_0[at(cursor.sequence)] = d_h;
       if constexpr (Cell::kHasC) with_.d_c_0[at(cursor.sequence)] = own(lane, 1);
     }
-    const Cursor& next = cursor_of(lane, now_ + 1);
+    const Cursor& next = lanes_.at(lane, now_ + 1);
     if (next.is_active()) begin(lane, next);
   }
 
@@ -268,8 +257,8 @@ class Backward {
 
   template <class Send>
   __device__ void send(int buffer, Send send_one) {
-    for (int lane = 0; lane < lanes(); ++lane) {
-      const Cursor& cursor = cursor_of(lane, now_);
+    for (int lane = 0; lane < lanes_.count(); ++lane) {
+      const Cursor& cursor = lanes_.at(lane, now_);
       if (!cursor.is_active()) continue;
       const T* const from = sums(buffer, lane);
       for (int column = threadIdx.x; column < with_.hidden_size; column += Slice::kThreads) {
@@ -282,7 +271,7 @@ class Backward {
   }
 
   __device__ T* received_of(int buffer, int lane, int rank) const {
-    return received_ + (buffer * lanes() + lane) * BlockSums::kSize + BlockSums::of(rank);
+    return received_ + (buffer * lanes_.count() + lane) * BlockSums::kSize + BlockSums::of(rank);
   }
 
   // The unit's sum over all units. Of a unit that does not exist it is 0: its weights are, but 0
@@ -313,9 +302,9 @@ class Backward {
   Exchange<Slice> exchange_;
   Weights<Slice> weights_;
   Vector<T>* shared_weights_;
+  Lanes lanes_;
   T *sums_, *own_, *received_;
   StepRows rows_;
-  Cursor* cursors_;
   int first_, unit_;  // of the block, of the thread
   int now_ = 0;
 };

@@ -29,17 +29,20 @@ class Forward {
   using T = typename Slice::T;
 
   __device__ Forward(const ForwardArguments<T>& arguments, char* shared)
-      : with_(arguments), exchange_(arguments.meeting) {
-    exchange_.join(1, lanes());
+      : with_(arguments),
+        exchange_(arguments.meeting),
+        shared_weights_(reinterpret_cast<Vector<T>*>(shared)),
+        lanes_(arguments.schedule,
+               reinterpret_cast<Cursor*>(shared_weights_ +
+                                         Weights<Slice>::kShared * Slice::kThreads)) {
+    exchange_.join(1, lanes_.count());
     first_ = exchange_.rank() * Slice::kUnits;
     unit_ = first_ + Slice::unit_of_block();
-    shared_weights_ = reinterpret_cast<Vector<T>*>(shared);
-    h_ = reinterpret_cast<T*>(shared_weights_ + Weights<Slice>::kShared * Slice::kThreads);
-    rh_ = h_ + 2 * lanes() * Slice::kColumns;
-    rows_.shared = rh_ + (Cell::kPhases - 1) * lanes() * Slice::kColumns;
+    h_ = reinterpret_cast<T*>(lanes_.end());
+    rh_ = h_ + 2 * lanes_.count() * Slice::kColumns;
+    rows_.shared = rh_ + (Cell::kPhases - 1) * lanes_.count() * Slice::kColumns;
     rows_.units = with_.hidden_size - first_;
-    own_ = rows_.shared + lanes() * StepRows::kOfLane;
-    cursors_ = reinterpret_cast<Cursor*>(own_ + kOwn * lanes() * Slice::kThreads);
+    own_ = rows_.shared + lanes_.count() * StepRows::kOfLane;
   }
 
   __device__ void run() {
@@ -49,26 +52,23 @@ class Forward {
     const int steps = with_.schedule.steps[exchange_.team()];
     for (now_ = 0; now_ < steps; ++now_) {
       if constexpr (Cell::kPhases == 2) {
-        for (int lane = 0; lane < lanes(); ++lane) gates(lane);
+        for (int lane = 0; lane < lanes_.count(); ++lane) gates(lane);
         collect<0>();
         if (!exchange_.barrier()) return;
       }
-      for (int lane = 0; lane < lanes(); ++lane) {
+      for (int lane = 0; lane < lanes_.count(); ++lane) {
         take_away(lane);
-        const Cursor& next = cursor_of(lane, now_ + 1);
+        const Cursor& next = lanes_.at(lane, now_ + 1);
         typename StepRows::Brought brought;
         if (next.is_active()) brought = bring(next);
         step(lane);
         if (next.is_active()) rows_.put(brought, rows_.of(lane, now_ + 1));
       }
       collect<1>();
-      if (threadIdx.x < lanes()) {
-        cursor_of(threadIdx.x, now_ + 2) =
-            cursor_of(threadIdx.x, now_ + 1).advanced(with_.schedule);
-      }
+      lanes_.prepare_after(now_);
       if (!exchange_.barrier()) return;
     }
-    for (int lane = 0; lane < lanes(); ++lane) take_away(lane);
+    for (int lane = 0; lane < lanes_.count(); ++lane) take_away(lane);
   }
 
  private:
@@ -80,37 +80,26 @@ class Forward {
   static constexpr int kOwn = kGates > 1;
   using StepRows = Rows<Slice, kLeft, kGates>;
 
-  __device__ int lanes() const { return with_.schedule.lanes_of_team; }
   __device__ bool exists() const { return unit_ < with_.hidden_size; }
   __device__ T* h(int step, int lane) const {
-    return h_ + ((step & 1) * lanes() + lane) * Slice::kColumns;
+    return h_ + ((step & 1) * lanes_.count() + lane) * Slice::kColumns;
   }
   __device__ T& own(int lane) const { return own_[lane * Slice::kThreads + threadIdx.x]; }
-  // Those of the last step, of this one, of the next; that after it is being made.
-  __device__ Cursor& cursor_of(int lane, int step) const {
-    return cursors_[(step & 3) * lanes() + lane];
-  }
   __device__ size_t at(long long row) const {
     return static_cast<size_t>(row) * with_.hidden_size + unit_;
   }
 
   // All lanes at their first sequences. Columns that no unit has stay zero.
   __device__ bool begin() {
-    for (int n = threadIdx.x; n < (Cell::kPhases + 1) * lanes() * Slice::kColumns;
+    for (int n = threadIdx.x; n < (Cell::kPhases + 1) * lanes_.count() * Slice::kColumns;
          n += Slice::kThreads) {
       h_[n] = 0;
     }
-    rows_.clear(lanes());
-    if (threadIdx.x < lanes()) {
-      const int lane = exchange_.team() * lanes() + threadIdx.x;
-      const Cursor first = Cursor::at_lane(with_.schedule, lane);
-      cursor_of(threadIdx.x, -1) = {};
-      cursor_of(threadIdx.x, 0) = first;
-      cursor_of(threadIdx.x, 1) = first.advanced(with_.schedule);
-    }
+    rows_.clear(lanes_.count());
+    lanes_.begin(exchange_.team());
     if (!exchange_.barrier()) return false;
-    for (int lane = 0; lane < lanes(); ++lane) {
-      const Cursor& cursor = cursor_of(lane, 0);
+    for (int lane = 0; lane < lanes_.count(); ++lane) {
+      const Cursor& cursor = lanes_.at(lane, 0);
       if (!cursor.is_active()) continue;
       begin(lane, cursor.sequence);
       const size_t first = static_cast<size_t>(cursor.sequence) * with_.hidden_size;
@@ -140,7 +129,7 @@ class Forward {
   }
 
   __device__ void take_away(int lane) const {
-    const Cursor& last = cursor_of(lane, now_ - 1);
+    const Cursor& last = lanes_.at(lane, now_ - 1);
     if (!last.is_active()) return;
     rows_.template take_away<kLeft>(rows_.of(lane, now_ - 1), [&last, this](int value, int unit) {
       return row(last, value) + (value < kGates ? value * with_.hidden_size : 0) + unit;
@@ -157,7 +146,7 @@ class Forward {
 
   // The first of two phases: the gates that the second one's product needs.
   __device__ void gates(int lane) {
-    const Cursor& cursor = cursor_of(lane, now_);
+    const Cursor& cursor = lanes_.at(lane, now_);
     if (!cursor.is_active()) return;
     T* const row = rows_.of(lane, now_) + Slice::unit_of_block();
     T sum[2];
@@ -173,9 +162,9 @@ class Forward {
   }
 
   __device__ void step(int lane) {
-    const Cursor& cursor = cursor_of(lane, now_);
+    const Cursor& cursor = lanes_.at(lane, now_);
     if (!cursor.is_active()) return;
-    const Cursor& next = cursor_of(lane, now_ + 1);
+    const Cursor& next = lanes_.at(lane, now_ + 1);
     T a[kGates], q = 0;
     Carried<T> state = {};
     if constexpr (Cell::kPhases == 1) {
@@ -225,9 +214,9 @@ class Forward {
   template <int PHASE>
   __device__ void collect() {
     if constexpr (Exchange<Slice>::kCollects) {
-      for (int lane = 0; lane < lanes(); ++lane) {
-        const Cursor& cursor = cursor_of(lane, now_);
-        if (!cursor_of(lane, now_ + PHASE).is_active()) continue;
+      for (int lane = 0; lane < lanes_.count(); ++lane) {
+        const Cursor& cursor = lanes_.at(lane, now_);
+        if (!lanes_.at(lane, now_ + PHASE).is_active()) continue;
         T* const to = PHASE == 0 ? rh_ + lane * Slice::kColumns : h(now_ + 1, lane);
         for (int n = threadIdx.x; n < with_.hidden_size; n += Slice::kThreads) {
           to[Slice::place(n)] = exchange_.take(PHASE, lane, cursor.steps, 0, n);
@@ -240,9 +229,9 @@ class Forward {
   Exchange<Slice> exchange_;
   Weights<Slice> weights_;
   Vector<T>* shared_weights_;
+  Lanes lanes_;
   T *h_, *rh_, *own_;
   StepRows rows_;
-  Cursor* cursors_;
   T b_hn_ = 0;
   int first_, unit_;  // of the block, of the thread
   int now_ = 0;

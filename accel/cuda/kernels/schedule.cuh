@@ -53,4 +53,41 @@ struct Cursor {
   }
 };
 
+// The lanes of a team, in the shared memory of each of its blocks: where they are in the last step,
+// in this one and in the next; in the step after that while it is being made.
+class Lanes {
+ public:
+  __device__ Lanes(const Schedule& schedule, Cursor* cursors)
+      : schedule_(schedule), cursors_(cursors) {}
+
+  __device__ int count() const { return schedule_.lanes_of_team; }
+  __device__ Cursor* end() const { return cursors_ + 4 * count(); }
+  __device__ const Cursor& at(int lane, int step) const {
+    return cursors_[(step & 3) * count() + lane];
+  }
+
+  __device__ void begin(int team) {
+    const int lane = threadIdx.x;
+    if (lane >= count()) return;
+    write(lane, -1, {});
+    write(lane, 0, Cursor::at_lane(schedule_, team * count() + lane));
+    prepare(lane, 1);
+  }
+  // What comes after the step that follows this one.
+  __device__ void prepare_after(int step) {
+    if (threadIdx.x < count()) prepare(threadIdx.x, step + 2);
+  }
+
+ private:
+  __device__ void write(int lane, int step, const Cursor& cursor) {
+    cursors_[(step & 3) * count() + lane] = cursor;
+  }
+  __device__ void prepare(int lane, int step) {
+    write(lane, step, at(lane, step - 1).advanced(schedule_));
+  }
+
+  const Schedule& schedule_;
+  Cursor* cursors_;
+};
+
 }  // namespace refrnn

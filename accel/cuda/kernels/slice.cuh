@@ -207,7 +207,7 @@ class Weights {
       Vector<T> whole;
 #pragma unroll
       for (int v = 0; v < Slice::kVectorSize; ++v) whole.at[v] = s[v];
-      reinterpret_cast<Vector<T>*>(sums)[at] = whole;
+      store_shared(reinterpret_cast<Vector<T>*>(sums) + at, whole);
     } else {
       sums[at * Slice::kVectorSize + first / Some::kPositions % Slice::kVectorSize] = s[0];
     }

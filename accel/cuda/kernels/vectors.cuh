@@ -12,6 +12,19 @@ struct alignas(16) Vector {
   T at[kSize];
 };
 
+// One store to shared memory, which the compiler would take apart where it has moved others between
+// its words: they would then want the same banks.
+__device__ inline void store_shared(Vector<float>* to, const Vector<float>& vector) {
+  asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_shared(to)),
+               "f"(vector.at[0]), "f"(vector.at[1]), "f"(vector.at[2]), "f"(vector.at[3])
+               : "memory");
+}
+__device__ inline void store_shared(Vector<double>* to, const Vector<double>& vector) {
+  asm volatile("st.shared.v2.f64 [%0], {%1, %2};" ::"l"(__cvta_generic_to_shared(to)),
+               "d"(vector.at[0]), "d"(vector.at[1])
+               : "memory");
+}
+
 __device__ inline float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 __device__ inline double multiply_add(double a, double b, double c) { return __fma_rn(a, b, c); }
 
