@@ -6,8 +6,7 @@ and nvcc come from NVIDIA's wheels, which are used by path; libcurand too.
 
 from __future__ import annotations
 
-import hashlib
-import importlib
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -49,8 +48,8 @@ def install(say: Callable[[str], None]) -> None:
 
     Notes
     -----
-    The wheel of PyCUDA is kept in the cache, one for each Python: a second
-    environment takes it from there.
+    The wheel of PyCUDA is kept in the cache, one for each Python and version of
+    CUDA's headers: a second environment takes it from there.
     """
     path = library(progress=say)
     say("installing nvcc, headers and curand (about 350 MB)")
@@ -60,8 +59,9 @@ def install(say: Callable[[str], None]) -> None:
     if folder is None:
         raise BuildError("nvcc is not where NVIDIA's wheels have it")
     tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    digest = hashlib.sha256(f"{VERSION} {tag} {sys.prefix}".encode()).hexdigest()[:8]
-    wheels = cache_folder() / f"pycuda-{VERSION}-{tag}-{digest}"
+    # It is compiled with the headers, and finds its libraries by their names.
+    headers = importlib.metadata.version("nvidia-cuda-runtime")
+    wheels = cache_folder() / f"pycuda-{VERSION}-{tag}-cuda-{headers}"
     if not list(wheels.glob("*.whl")):
         say(f"building PyCUDA {VERSION} (a minute or two)")
         _build_wheel(path, folder, wheels)
