@@ -15,8 +15,9 @@ from refrnn.types import Array
 from refrnn.unroll.base import AnyCell, Gradients, Plan, Run, State, Tape
 from refrnn.validation import check_integer, check_positive_float
 
+from ..kernel_cells import hidden_bias, input_bias, unsupported
 from .arrays import DeviceArray, as_device_array, empty, is_on_device
-from .cells import hidden_bias, input_bias, kernel_cell, unsupported
+from .cells import kernel_cell
 from .context import DeviceContext, device_error, driver, use_context
 from .modules import load_module
 from .planner import VARIANTS, Choice, choose, laid_out

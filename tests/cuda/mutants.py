@@ -45,13 +45,25 @@ PATTERNS = {
     r"leaf < N": "true",
 }
 
-#: Mutants that are the same program, by file and line's text, and why.
+#: Mutants that are the same program, by file, text of the line and of the next one, and why.
 EQUIVALENT = {
-    (
-        "backward.cuh",
-        "for (int column = threadIdx.x; column < with_.hidden_size; column += Slice::kThreads) {",
-    ): "what is sent of columns that do not exist lies where nobody reads",
-}
+    ("forward.cuh", "if (next.is_active()) rows_.put(brought, rows_.of(lane, now_ + 1));", "}"):
+        "of a lane that is through nobody reads rows",
+    ("backward.cuh", "if (next.is_active()) rows_.put(brought, rows_.of(lane, now_ + 1));", "}"):
+        "of a lane that is through nobody reads rows",
+    ("forward.cuh", "if (!next.is_active()) return;", "state.h = begin(lane, next.sequence);"):
+        "of a lane that is through nobody takes the state; test_costs counts that it is not sent",
+    ("stream_forward.cuh", "if (cursor.is_last_step()) return;", "#pragma unroll"):
+        "a prefetch changes nothing",
+    ("stream_product.cuh", "if ((active >> lane & 1) == 0) continue;",
+     "const T* const from = state(lane);"):
+        "of a lane that is through nobody takes the sums",
+    ("stream_transpose.cuh", "if (leaf < leaves) {",
+     "stage<COUNT>(active, leaf * kLeaf, cotangents);"):
+        "a leaf without units is zero, and not counted",
+    ("stream_transpose.cuh", "if ((active >> lane & 1) == 0) continue;", "Vector<T> whole;"):
+        "of a lane that is through nobody takes the sums",
+}  # fmt: skip
 
 
 class Mutant(NamedTuple):
@@ -65,8 +77,8 @@ class Mutant(NamedTuple):
         In the file's text.
     new : str
         What stands there instead.
-    text : str
-        Of the line, as it was.
+    text : tuple of str
+        The line as it was, and the next one.
     """
 
     file: str
@@ -74,7 +86,7 @@ class Mutant(NamedTuple):
     start: int
     end: int
     new: str
-    text: str
+    text: tuple[str, str]
 
     @property
     def name(self) -> str:
@@ -101,5 +113,5 @@ def mutants(files: tuple[str, ...]) -> Iterator[Mutant]:
                 if any(start <= match.start() < end for start, end in comments):
                     continue
                 line = text.count("\n", 0, match.start()) + 1
-                whole = text.splitlines()[line - 1].strip()
+                whole = tuple(part.strip() for part in text.splitlines()[line - 1 : line + 1])
                 yield Mutant(file, line, *match.span(), match.expand(new), whole)

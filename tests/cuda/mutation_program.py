@@ -38,10 +38,11 @@ class Program(NamedTuple):
 
 
 PROGRAMS = {
-    "block": Program("lstm", 5, 2, {"variant": "block", "lanes": 3}),
+    "block": Program("lstm", 5, 3, {"variant": "block", "lanes": 5}),
     "block of many warps": Program("gru", 40, 4, {"variant": "block", "lanes": 4}),
     "two phases": Program("gru_before", 40, 1, {"variant": "block", "lanes": 2}),
-    "stream": Program("lstm", 20, 2, {"variant": "stream", "lanes": 3}),
+    "stream": Program("lstm", 20, 2, {"variant": "stream", "lanes": 5}),
+    "stream, two phases": Program("gru_before", 20, 2, {"variant": "stream", "lanes": 3}),
     "stream, 32 chains": Program("gru_before", 270, 1, {"variant": "stream", "lanes": 2}),
     "team": Program("lstm", 40, 10, {"variant": "team", "team": 5, "lanes": 3}),
     "team, double": Program("gru_before", 20, 3, {"variant": "team", "team": 3}, dtype="float64"),
@@ -58,7 +59,7 @@ CELLS = {
 
 
 def case(program: Program, reverse: bool) -> Case:
-    """A batch with states and cotangents, none of them zero; in reverse some are no numbers."""
+    """A batch with states and cotangents, none of them zero; in reverse some are not finite."""
     rng = np.random.default_rng(0)
 
     def drawn(*shape: int) -> Any:
@@ -68,12 +69,13 @@ def case(program: Program, reverse: bool) -> Case:
     parameters = cell.init_parameters(rng, dtype=program.dtype)
     sequences = [drawn(n, 3) for n in LENGTHS]
     if reverse:
-        for broken in BROKEN:
-            sequences[broken][:] = np.nan
+        sequences[BROKEN[1]][:] = np.nan
     batch = rr.RaggedBatch.from_sequences(sequences)
     state, d_state = (
         cell.state_type(*[drawn(len(LENGTHS), size) for size in cell.state_sizes]) for _ in range(2)
     )
+    if reverse:
+        state.h[BROKEN[0], 0] = np.inf
     d_output = drawn(sum(LENGTHS), program.hidden_size)
     return Case(cell, parameters, batch, state, d_output, d_state, reverse)
 

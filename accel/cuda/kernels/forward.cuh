@@ -154,7 +154,7 @@ class Forward {
     T a[kGates] = {row[0], row[Slice::kUnits]};
     const T rh = Cell::forward_gates(a, sum, own(lane));
     __syncwarp();  // all threads of the unit have read what one of them overwrites
-    if (Slice::part() == 0 && exists()) {
+    if (Slice::part() == 0) {
       row[0] = a[0];
       row[Slice::kUnits] = a[1];
     }

@@ -37,7 +37,6 @@ class StreamForward {
       } else {
         product_.template multiply<0, 2>(
             active, state, [&](int unit, int lane, const T(&sum)[2]) { gates(unit, lane, sum); });
-        __syncthreads();
         product_.template multiply<2, 1>(
             active, [&](int lane) { return rh(lane); },
             [&](int unit, int lane, const T(&sum)[1]) { candidate(unit, lane, sum[0]); });

@@ -22,7 +22,7 @@ class StreamedProduct {
         staged_(staged(Stream::columns(hidden_size))) {}
 
   // The products of the gates FIRST to FIRST + COUNT - 1 of all units with the vectors state(lane),
-  // passed to take(unit, lane, sums).
+  // passed to take(unit, lane, sums). Begins with a barrier.
   template <int FIRST, int COUNT, class State, class Take>
   __device__ void multiply(unsigned active, State state, Take take) {
     const int staged_positions = staged_ / (Stream::kChains * Stream::kVectorSize);

@@ -88,7 +88,6 @@ class StreamedTranspose {
   template <int COUNT, class Cotangents>
   __device__ void stage(unsigned active, int first, Cotangents cotangents) const {
     constexpr int kStride = power_of_two_from(COUNT);
-    __syncwarp();
 #pragma unroll
     for (int lane = 0; lane < Stream::kLanes; ++lane) {
       if ((active >> lane & 1) == 0) continue;
