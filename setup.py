@@ -7,9 +7,11 @@ it, and ``refrnn_accel/_build.json`` keeps the command and the first error line 
 import importlib
 import importlib.util
 import json
+import platform
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
@@ -44,8 +46,36 @@ def accel_module(name):
     return importlib.import_module(name)
 
 
-# Optional parts, one Extension each, named as they are imported ("refrnn_accel.cpu._kernels").
+def kernels(instruction_set, *flags):
+    """The kernels of accel/cpu for one instruction set: a module for every Python from 3.11 on."""
+    return Extension(
+        f"refrnn_accel.cpu._{instruction_set}",
+        [f"accel/cpu/_{instruction_set}.pyx"],
+        include_dirs=["accel/include", "accel/cpu/src"],
+        depends=[*map(str, Path("accel/cpu").glob("src/*.h")), "accel/cpu/kernels.pxi"],
+        define_macros=[("Py_LIMITED_API", "0x030B0000")],
+        extra_compile_args=[
+            "-std=c++17", "-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
+            "-fvisibility=hidden", "-Wno-psabi", *flags,
+        ],
+        extra_link_args=["-pthread"],
+        language="c++",
+        py_limited_api=True,
+    )  # fmt: skip
+
+
+def all_kernels():
+    """The kernels for every instruction set of this machine's architecture."""
+    made = [kernels("baseline")]
+    if platform.machine() in ("x86_64", "AMD64"):
+        wider = ("-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw")
+        made += [kernels("avx2", "-mavx2", "-mfma"), kernels("avx512", *wider, "-mfma")]
+    return made
+
+
+# Optional parts, one Extension each, named as they are imported.
 NATIVE_PARTS: list[Extension] = [
+    *all_kernels(),
     Library("refrnn_accel.softcuda.lib.libcuda", "libcuda.so.1", "refrnn_accel.softcuda.build"),
     Library("refrnn_accel.cuda.ptx", "ptx", "refrnn_accel.cuda.shipped"),
 ]
@@ -64,6 +94,9 @@ class build_optional(build_ext):
     def run(self):
         """Build every part and leave the record, also where there is no part to build."""
         self.record = {}
+        self.of_thread = threading.local()  # the command that it runs
+        self.one_translates = threading.Lock()
+        self.parallel = self.parallel or True  # as many at once as there are cores
         self.is_editable = self.inplace  # the base class takes it back for a while
         for extension in self.extensions:
             extension.optional = True  # setuptools then goes on after a CompileError
@@ -76,7 +109,7 @@ class build_optional(build_ext):
 
     def build_extension(self, ext):
         """Build one part; whatever stops it becomes its reason."""
-        self.command = ""
+        self.of_thread.command = ""
         if self.compiler.compiler_type == "unix":
             # one name in older setuptools, the other in newer
             self.compiler.spawn = self.compiler.call = self.run_compiler
@@ -84,12 +117,26 @@ class build_optional(build_ext):
             if isinstance(ext, Library):
                 self.build_library(ext)
             else:
+                self.translate(ext)
                 super().build_extension(ext)
         except Exception as error:
             line = first_error_line(str(error))
-            self.record[ext.name] = {"built": False, "command": self.command, "error": line}
+            self.record[ext.name] = {
+                "built": False,
+                "command": self.of_thread.command,
+                "error": line,
+            }
             raise CompileError(f"{ext.name} was not built: {line}") from error
         self.record[ext.name] = {"built": True}
+
+    def translate(self, ext):
+        """Make C++ of Cython, away from the sources."""
+        from Cython.Build import cythonize
+
+        if any(source.endswith(".pyx") for source in ext.sources):
+            with self.one_translates:
+                (made,) = cythonize(ext, build_dir=self.build_temp, quiet=True)
+            ext.sources = made.sources
 
     def get_output_mapping(self):
         """What was built, to where an editable install looks for it."""
@@ -102,12 +149,12 @@ class build_optional(build_ext):
             folder = Path(self.build_lib, *library.name.split(".")[:-1])
             library.build(None if self.is_editable else folder / library.file)
         except CompileError as error:
-            reason, self.command = error.args
+            reason, self.of_thread.command = error.args
             raise CompileError(reason) from error
 
     def run_compiler(self, command, **_options):
         """Run a compiler as distutils would, but read what it says."""
-        self.command = " ".join(map(str, command))
+        self.of_thread.command = " ".join(map(str, command))
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         )
@@ -117,14 +164,16 @@ class build_optional(build_ext):
 
 
 class wheel_of_any_python(bdist_wheel):
-    """A library ties a wheel to a machine, and to no Python; an extension to both."""
+    """What is compiled ties a wheel to a machine, and to no Python but for the least version."""
 
     def get_tag(self):
-        """One wheel for all Pythons, as long as every native part is a library."""
-        python, abi, platform = super().get_tag()
+        """One wheel for all Pythons, as long as no native part asks for more."""
+        python, abi, machine = super().get_tag()
         if all(isinstance(part, Library) for part in NATIVE_PARTS):
-            python, abi = "py3", "none"
-        return python, abi, platform
+            return "py3", "none", machine
+        if all(isinstance(part, Library) or part.py_limited_api for part in NATIVE_PARTS):
+            return "cp311", "abi3", machine
+        return python, abi, machine
 
 
 # build_ext runs even without extensions, so that every wheel has its record.
@@ -144,6 +193,7 @@ setup(
         "refrnn.datasets": ["*.npz", "*.txt"],
         "refrnn_accel": ["py.typed", "include/refrnn/*.h"],
         # Sources too: what the wheel has is built again where it does not fit.
+        "refrnn_accel.cpu": ["*.pyi"],
         "refrnn_accel.cuda": ["*.csv", "kernels/*.cu", "kernels/*.cuh"],
         "refrnn_accel.softcuda": ["src/*.h", "src/*/*.h", "src/*/*.cpp", "kernels/*"],
     },

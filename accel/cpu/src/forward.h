@@ -1,0 +1,253 @@
+// Forward: the input's products with W_ih for all rows, then the lanes, step by step.
+#pragma once
+
+#include "schedule.h"
+#include "threads.h"
+#include "weights.h"
+
+namespace refrnn {
+
+// Rows are those of the ragged batch. Those of `a` are as Sizes has them, and so long; those of `q`
+// are Sizes::units long, the others as long as the state.
+template <class T>
+struct ForwardArguments {
+  Schedule schedule;
+  int input_size, hidden_size;
+  const T *x, *W_ih, *W_hh, *bias, *b_hn;  // bias: of the pre-activations; each may be null
+  const T *h_0, *c_0;                      // (B, H)
+  T *a, *y, *c, *q;
+  T *h_n, *c_n;  // (B, H)
+};
+
+// How threads share the lanes: teams with lanes of their own, whose members share the units.
+struct Teams {
+  int count, members;
+  int threads() const { return count * members; }
+};
+
+// Groups of units that are stepped at a time: few, so that what a product has left is in the cache,
+// but enough for every product to begin with a panel.
+template <class C>
+constexpr int kGroupsAtOnce =
+    std::max(1, kTileVectors / (kGroupVectors * (C::kHasCandidate ? 1 : C::kFused)));
+
+template <template <class> class Cell, class T>
+class Forward {
+ public:
+  using C = Cell<T>;
+  using V = Vector<T>;
+
+  Forward(const ForwardArguments<T>& with, const Sizes<Cell, T>& sizes,
+          const ForwardWeights<Cell, T>& weights, Barrier& barrier, Teams teams, int thread)
+      : with_(with), sizes_(sizes), weights_(weights), barrier_(barrier) {
+    const int team = thread / teams.members, member = thread % teams.members;
+    own_ = share(sizes.units / kGroup<T>, member, teams.members, kGroupsAtOnce<C>);
+    for (int lane = team; lane < with.schedule.lanes; lane += teams.count) {
+      cursors_.emplace_back(with.schedule, lane);
+    }
+    const size_t lanes = cursors_.size();
+    h_prev_.resize(lanes), c_prev_.resize(lanes), rh_in_.resize(lanes);
+    a_.resize(lanes), gates_.resize(lanes), candidate_.resize(lanes), rh_out_.resize(lanes);
+    y_.resize(lanes), c_.resize(lanes);
+  }
+
+  // r h of each lane, where the members of a team share it.
+  void use(T* rh) { rh_ = rh; }
+
+  void run() {
+    while (place()) {
+      step();
+      for (Cursor& cursor : cursors_) {
+        if (!cursor.is_active()) continue;
+        if (cursor.is_last_step()) finish(cursor);
+        cursor.advance(with_.schedule);
+      }
+      barrier_.wait();
+    }
+  }
+
+ private:
+  size_t at(std::int64_t row) const {
+    return static_cast<size_t>(row) * static_cast<size_t>(sizes_.hidden);
+  }
+
+  // The rows of this step; false if no lane has one.
+  bool place() {
+    count_ = 0;
+    for (const Cursor& cursor : cursors_) {
+      if (!cursor.is_active()) continue;
+      const size_t row = static_cast<size_t>(cursor.row()), n = static_cast<size_t>(count_);
+      const bool is_first = cursor.is_first_step();
+      const size_t before =
+          at(is_first ? cursor.sequence() : cursor.row() - with_.schedule.direction);
+      h_prev_[n] = (is_first ? with_.h_0 : with_.y) + before;
+      if constexpr (C::kHasC) {
+        c_prev_[n] = (is_first ? with_.c_0 : with_.c) + before;
+        c_[n] = with_.c + at(cursor.row());
+      }
+      a_[n] = with_.a + row * static_cast<size_t>(sizes_.row);
+      gates_[n] = a_[n] + sizes_.fused;
+      if constexpr (C::kHasCandidate) {
+        candidate_[n] = C::kHasQ ? with_.q + row * static_cast<size_t>(sizes_.units) : a_[n];
+        if constexpr (!C::kHasQ) {
+          rh_out_[n] = rh_ + n * static_cast<size_t>(sizes_.units);
+          rh_in_[n] = rh_out_[n];
+        }
+      }
+      y_[n] = with_.y + at(cursor.row());
+      ++count_;
+    }
+    return count_ > 0;
+  }
+
+  void step() {
+    constexpr bool kIsPlain = !C::kHasCandidate || C::kHasQ;
+    each_groups([&](int first, int end) {
+      multiply(weights_.gates, C::kFused * first, C::kFused * end,
+               Rows<T>{h_prev_.data(), gates_.data(), count_}, Start::kThere);
+      if constexpr (C::kHasQ) {
+        multiply(weights_.candidate, first, end, Rows<T>{h_prev_.data(), candidate_.data(), count_},
+                 Start::kBias, weights_.candidate_bias.data());
+      }
+      each_vector(first, end, [&](size_t n, int unit) {
+        if constexpr (kIsPlain) {
+          units(n, unit);
+        } else {
+          reset(n, unit);
+        }
+      });
+    });
+    if constexpr (!kIsPlain) {
+      barrier_.wait();
+      each_groups([&](int first, int end) {
+        multiply(weights_.candidate, first, end, Rows<T>{rh_in_.data(), candidate_.data(), count_},
+                 Start::kThere);
+        each_vector(first, end, [&](size_t n, int unit) { units(n, unit); });
+      });
+    }
+  }
+
+  // Own units, some groups at a time: from vector `first` to `end`.
+  template <class Do>
+  void each_groups(Do do_some) const {
+    for (int group = own_.begin; group < own_.end; group += kGroupsAtOnce<C>) {
+      const int end = std::min(own_.end, group + kGroupsAtOnce<C>);
+      do_some(group * kGroupVectors, end * kGroupVectors);
+    }
+  }
+  // Of every lane of the step.
+  template <class Do>
+  void each_vector(int first, int end, Do do_one) const {
+    for (int n = 0; n < count_; ++n) {
+      for (int vector = first; vector < end; ++vector)
+        do_one(static_cast<size_t>(n), vector * kWidth<T>);
+    }
+  }
+
+  // A vector of units of lane n of the step.
+  void units(size_t n, int unit) {
+    const int count = sizes_.hidden - unit;
+    const T* const gates = gates_[n] + first_gate<T>(unit, C::kFused);
+    V h;
+    if constexpr (!C::kHasCandidate) {
+      V a[C::kFused], c = {};
+      for (int g = 0; g < C::kFused; ++g) a[g] = load(gates + g * kGroup<T>);
+      if constexpr (C::kHasC) c = load(c_prev_[n] + unit, count);
+      h = C::forward(a, c);
+      if constexpr (C::kHasC) store(c_[n] + unit, c, count);
+    } else {
+      const V h_prev = load(h_prev_[n] + unit, count), r = load(gates), z = load(gates + kGroup<T>);
+      V candidate = load(a_[n] + unit);
+      if constexpr (C::kHasQ) {
+        h = C::forward(r, z, candidate, load(candidate_[n] + unit), h_prev);
+        store(a_[n] + unit, candidate);
+      } else {
+        h = C::forward(z, candidate, h_prev);
+      }
+    }
+    store(y_[n] + unit, h, count);
+  }
+
+  // The first of two phases.
+  void reset(size_t n, int unit) {
+    const V r = load(gates_[n] + first_gate<T>(unit, C::kFused));
+    store(rh_out_[n] + unit, C::reset(r, load(h_prev_[n] + unit, sizes_.hidden - unit)));
+  }
+
+  // A sequence's last state.
+  void finish(const Cursor& cursor) {
+    const int first = own_.begin * kGroup<T>;
+    const int count = std::min(sizes_.hidden, own_.end * kGroup<T>) - first;
+    if (count <= 0) return;
+    const size_t from = at(cursor.row()) + static_cast<size_t>(first);
+    const size_t to = at(cursor.sequence()) + static_cast<size_t>(first);
+    std::copy_n(with_.y + from, count, with_.h_n + to);
+    if constexpr (C::kHasC) std::copy_n(with_.c + from, count, with_.c_n + to);
+  }
+
+  const ForwardArguments<T>& with_;
+  const Sizes<Cell, T>& sizes_;
+  const ForwardWeights<Cell, T>& weights_;
+  Barrier& barrier_;
+  Range own_;  // groups of units
+  std::vector<Cursor> cursors_;
+  int count_ = 0;
+  std::vector<const T*> h_prev_, c_prev_, rh_in_;
+  std::vector<T*> a_, gates_, candidate_, rh_out_, y_, c_;
+  T* rh_ = nullptr;
+};
+
+// Rows of x in a range times W_ih.
+template <template <class> class Cell, class T>
+void project(const ForwardArguments<T>& with, const Sizes<Cell, T>& sizes,
+             const ForwardWeights<Cell, T>& weights, std::int64_t begin, std::int64_t end) {
+  constexpr int kTogether = 16 * kTileRows;  // rows whose x stays in the cache
+  const T* in[kTogether];
+  T* out[kTogether];
+  for (std::int64_t first = begin; first < end; first += kTogether) {
+    const int count = static_cast<int>(std::min<std::int64_t>(kTogether, end - first));
+    for (int n = 0; n < count; ++n) {
+      const size_t row = static_cast<size_t>(first + n);
+      in[n] = with.x + row * static_cast<size_t>(sizes.input);
+      out[n] = with.a + row * static_cast<size_t>(sizes.row);
+    }
+    multiply(weights.input, 0, weights.input.vectors(), Rows<T>{in, out, count}, Start::kBias,
+             weights.bias.data());
+  }
+}
+
+template <template <class> class Cell, class T>
+void forward(const ForwardArguments<T>& with, Teams teams) {
+  const Sizes<Cell, T> sizes{with.input_size, with.hidden_size};
+  ForwardWeights<Cell, T> weights(sizes);
+  Barrier all(teams.threads());
+  std::vector<std::unique_ptr<Barrier>> barriers;
+  std::vector<Forward<Cell, T>> parts;
+  std::vector<T> rh;
+  const int lanes = with.schedule.lanes;
+  if constexpr (Cell<T>::kHasCandidate && !Cell<T>::kHasQ) {
+    rh.resize(static_cast<size_t>(divided_up(lanes, teams.count) * teams.count) *
+              static_cast<size_t>(sizes.units));
+  }
+  parts.reserve(static_cast<size_t>(teams.threads()));
+  for (int team = 0; team < teams.count; ++team) {
+    barriers.push_back(std::make_unique<Barrier>(teams.members));
+    for (int member = 0; member < teams.members; ++member) {
+      const int thread = team * teams.members + member;
+      parts.emplace_back(with, sizes, weights, *barriers.back(), teams, thread);
+      const int before = team * divided_up(lanes, teams.count);
+      parts.back().use(rh.data() + static_cast<size_t>(before) * static_cast<size_t>(sizes.units));
+    }
+  }
+  const std::int64_t rows = with.schedule.rows;
+  run_threads(teams.threads(), [&](int thread) {
+    const int threads = teams.threads();
+    weights.pack(sizes, with.W_ih, with.W_hh, with.bias, with.b_hn, thread, threads);
+    all.wait();
+    project(with, sizes, weights, rows * thread / threads, rows * (thread + 1) / threads);
+    all.wait();
+    parts[static_cast<size_t>(thread)].run();
+  });
+}
+
+}  // namespace refrnn
