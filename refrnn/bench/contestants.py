@@ -40,8 +40,9 @@ class Prepared(Protocol):
     def facts(self) -> Mapping[str, Any]:
         """What the report says of it.
 
-        ``computed_steps`` (row steps, padding included), ``versions``, and ``threads`` where the
-        library tells how many it uses.
+        ``computed_steps`` (row steps, padding included), ``versions``, ``threads`` where the
+        library tells how many it uses, and ``lacks`` where it does not do all kinds of work: the
+        kind and the reason. What it lacks is never called.
         """
         ...
 
@@ -56,7 +57,7 @@ class Peer(NamedTuple):
     options : dict
         Keyword arguments of ``prepare``.
     requires : str
-        The module that must be installed.
+        The modules that must be installed, with spaces between.
     install : str
         What to install it with.
     about : str
@@ -70,7 +71,8 @@ class Peer(NamedTuple):
     about: str
 
 
-_TORCH = ("refrnn.bench.torch_peer", "torch", "pip install 'refrnn[peers]'")
+_INSTALL = "pip install 'refrnn[peers]'"
+_TORCH = ("refrnn.bench.torch_peer", "torch", _INSTALL)
 
 #: The peers by name.
 PEERS: dict[str, Peer] = {
@@ -80,6 +82,14 @@ PEERS: dict[str, Peer] = {
     "torch-padded": Peer(
         _TORCH[0], {"padded": True}, *_TORCH[1:], "torch.nn.LSTM, GRU or RNN, every padded step"
     ),
+    "onnxruntime": Peer(
+        "refrnn.bench.onnx_peer",
+        {},
+        "onnxruntime onnx",
+        _INSTALL,
+        "ONNX Runtime's LSTM, GRU or RNN with sequence_lens, forward only",
+    ),
+    "jax": Peer("refrnn.bench.jax_peer", {}, "jax", _INSTALL, "a masked jax.lax.scan, jitted"),
 }
 
 
@@ -182,8 +192,9 @@ def _peer(name: str, *, asked: bool) -> Contestant:
         raise ValueError(f"--peer has name {name!r}, expected one of {', '.join(PEERS)}")
     peer = PEERS[name]
     missing = ""
-    if importlib.util.find_spec(peer.requires) is None:
-        missing = f"{peer.requires} is not installed: {peer.install}"
+    absent = [n for n in peer.requires.split() if importlib.util.find_spec(n) is None]
+    if absent:
+        missing = f"{' and '.join(absent)} is not installed: {peer.install}"
         if asked:
             raise ValueError(f"--peer {name}: {missing}")
     return Contestant(name, "peer", name, missing)

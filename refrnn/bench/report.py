@@ -62,7 +62,7 @@ def report(
     notes = [*setting_notes(machine), *thread_notes(results, settings.threads), *_flags(results)]
     if notes:
         parts.append("\n".join(notes))
-    untimed = _untimed(results)
+    untimed = _untimed(results, settings.works)
     if untimed:
         parts.append("\n".join(untimed))
     return "\n\n".join(parts)
@@ -129,6 +129,9 @@ def thread_notes(results: Sequence[Result], threads: int) -> list[str]:
         if pools is None and not said:
             text = "Without threadpoolctl (pip install 'refrnn[bench]') nobody can tell whether"
             notes[f"{text}\nNumPy's BLAS kept to the number of threads."] = None
+        if result.contestant.kind == "peer" and not said:
+            text = f"How many threads {name} had is not known: samples on more than were asked for"
+            notes[f"{text}\nare among those dropped."] = None
         said += [pool["num_threads"] for pool in pools or () if pool["user_api"] == "blas"]
         wrong = [n for n in said if n != threads]
         if wrong:
@@ -273,7 +276,7 @@ def _flags(results: Sequence[Result]) -> list[str]:
     return notes
 
 
-def _untimed(results: Sequence[Result]) -> list[str]:
+def _untimed(results: Sequence[Result], works: Sequence[str]) -> list[str]:
     """Who gave no timing, or a wrong result, each reason once."""
     lines: dict[str, None] = {}
     for result in results:
@@ -287,4 +290,8 @@ def _untimed(results: Sequence[Result]) -> list[str]:
         elif result.status is Status.MISSING:
             about = f" ({PEERS[name].about})" if name in PEERS else ""
             lines[f"Not timed: {name}{about}: {result.reason}"] = None
+        else:
+            lacks = result.facts.get("lacks", {})
+            said = [f"Not offered by {name}: {w}: {lacks[w]}" for w in works if w in lacks]
+            lines.update(dict.fromkeys(said))
     return list(lines)

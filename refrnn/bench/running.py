@@ -146,7 +146,7 @@ def run_bench(
         for entry in entries:
             if entry.contestant in workers:
                 steps(f"prepare {entry.contestant.name}, {entry.workload.name}")
-                _prepare(entry, workers[entry.contestant], settings.threads, expected)
+                _prepare(entry, workers[entry.contestant], settings, expected)
         for number in range(settings.rounds):
             for workload in workloads:
                 here = [e for e in entries if e.workload == workload and e.contestant in workers]
@@ -180,14 +180,14 @@ def _expected(workloads: Sequence[Workload], threads: int) -> dict[str, Any]:
         }
 
 
-def _prepare(entry: _Entry, worker: Worker, threads: int, expected: dict[str, Any]) -> None:
+def _prepare(entry: _Entry, worker: Worker, settings: Settings, expected: dict[str, Any]) -> None:
     """Let the contestant get ready, and compare its results."""
     try:
         answer = worker.ask(
             "prepare",
             contestant=list(entry.contestant),
             workload=list(entry.workload),
-            threads=threads,
+            threads=settings.threads,
         )
     except WorkerError as error:
         entry.fail(str(error))
@@ -200,6 +200,9 @@ def _prepare(entry: _Entry, worker: Worker, threads: int, expected: dict[str, An
     if different:
         entry.status = Status.DIFFERS
         entry.reason = f"results differ from those of packed: {', '.join(different)}"
+    elif not any(work in entry.calls for work in settings.works):
+        reasons = [f"{work}: {entry.facts['lacks'][work]}" for work in settings.works]
+        entry.fail("; ".join(reasons), Status.NOT_OFFERED)
 
 
 def _differences(got: dict[str, Any], expected: dict[str, Any], dtype: str) -> list[str]:
@@ -223,6 +226,8 @@ def _sample(entry: _Entry, worker: Worker, settings: Settings) -> None:
     if entry.status not in (Status.TIMED, Status.DIFFERS):
         return
     for work in settings.works:
+        if work not in entry.calls:
+            continue
         time.sleep(_PAUSE)
         try:
             answer = worker.ask(

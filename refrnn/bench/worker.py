@@ -82,7 +82,8 @@ def _prepare(
     held[work.name] = prepared
     prints = {name: fingerprint(array) for name, array in prepared.results().items()}
     facts = {**prepared.facts(), "pools": _pools()}
-    return {"facts": facts, "prints": prints, "calls": {n: _calls(prepared, n) for n in WORKS}}
+    calls = {n: _calls(prepared, n) for n in WORKS if n not in facts.get("lacks", {})}
+    return {"facts": facts, "prints": prints, "calls": calls}
 
 
 def _sample(
