@@ -11,7 +11,7 @@ from refrnn.bench import jax_peer, onnx_peer, running, torch_peer, unroll_runner
 from refrnn.bench.contestants import PEERS, Contestant, Peer, find_contestants
 from refrnn.bench.report import report, thread_notes
 from refrnn.bench.running import Settings, Status, run_bench
-from refrnn.bench.workloads import Workload
+from refrnn.bench.workloads import WORKLOAD_SETS, Workload, find_workloads
 from refrnn.cases import CELL_NAMES, make_cell
 from refrnn.comparison import compare, reference
 
@@ -230,3 +230,18 @@ def test_what_a_peer_lacks_is_not_timed_and_said(fake_onnx, monkeypatch, works, 
     assert set(timed.summaries) == {"forward"} & set(works)
     said = "Not offered by onnxruntime: forward+backward: ONNX Runtime runs models"
     assert (said in report([timed], settings, MACHINE)) is ("forward+backward" in works)
+
+
+# --- the standard workloads ------------------------------------------------------------------
+
+
+def test_the_standard_workloads():
+    workloads = find_workloads(["standard"], cell="lstm", dtype="float32")
+    assert len(workloads) == len(WORKLOAD_SETS["standard"]) == 12
+    assert all(w.input_size == w.hidden_size for w in workloads)
+    assert {w.law for w in workloads} == {"uniform", "lognormal", "zipf", "one", "equal"}
+    assert sorted({w.hidden_size for w in workloads}) == [32, 64, 128, 256, 512, 1024]
+    (single,) = (w for w in workloads if w.law == "one")
+    assert single.lengths.tolist() == [200]
+    (equal,) = (w for w in workloads if w.law == "equal")
+    assert equal.lengths.tolist() == [50] * 32

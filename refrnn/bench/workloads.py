@@ -22,6 +22,20 @@ DTYPES = ("float32", "float64")
 WORKLOAD_SETS: dict[str, tuple[str, ...]] = {
     "default": ("lognormal-b64-t200-h128", "lognormal-b64-t200-h256"),
     "laws": tuple(f"{law}-b32-t100-h128" for law in LENGTH_LAWS),
+    "standard": (
+        "uniform-b32-t100-h32",
+        "uniform-b32-t100-h128",
+        "uniform-b64-t100-h256",
+        "uniform-b32-t100-h512",
+        "uniform-b16-t50-h1024",
+        "lognormal-b128-t200-h64",
+        "lognormal-b64-t200-h128",
+        "lognormal-b64-t200-h256",
+        "lognormal-b32-t200-h512",
+        "zipf-b256-t400-h128",
+        "one-b1-t200-h256",
+        "equal-b32-t50-h256",
+    ),
 }
 
 _NAME = re.compile(r"([a-z]+)-b(\d+)-t(\d+)-h(\d+)(?:-i(\d+))?")

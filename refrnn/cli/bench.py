@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -38,10 +39,21 @@ a process of its own, in turn, so that neither thread pools nor drift favour any
 compared before they are timed; samples that something else on the machine disturbed are dropped
 and counted. Takes a few minutes."""
 
+_SETS = "\n".join(
+    textwrap.fill(
+        f"{name}: {', '.join(members)}",
+        width=100,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_on_hyphens=False,
+    )
+    for name, members in WORKLOAD_SETS.items()
+)
+
 _EPILOG = f"""\
 workloads: LAW-bB-tT-hH or LAW-bB-tT-hH-iI: B sequences of at most T steps, H units, I input
 features (H if not given). Laws: {", ".join(LENGTH_LAWS)}.
-{chr(10).join(f"  {name}: {', '.join(members)}" for name, members in WORKLOAD_SETS.items())}
+{_SETS}
 
 exit status: 0 fine; 1 a contestant crashed or computed something else; 2 wrong usage, something
 asked for by name is not installed, or nothing was timed.
