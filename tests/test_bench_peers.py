@@ -29,8 +29,9 @@ def fake_onnx(monkeypatch):
 
 @pytest.fixture
 def fake_jax(monkeypatch):
-    """What the peer configures, by name."""
+    """What the peer configures, by name; and how many threads this process would be held to."""
     settings = {}
+    monkeypatch.setattr(jax_peer, "hold", lambda threads: settings.update(threads=threads))
     for name, module in bench_fakes.jax_modules(settings).items():
         monkeypatch.setitem(sys.modules, name, module)
     return settings
@@ -134,26 +135,44 @@ def test_the_scan_is_the_cell(fake_jax, cell, reverse):
 
 @pytest.mark.parametrize(("dtype", "wide"), [("float32", False), ("float64", True)])
 def test_jax_runs_on_the_cpu_in_the_dtype_that_was_asked_for(fake_jax, dtype, wide):
-    jax_peer.prepare(make_case(rr.RNN(2, 3), dtype), 1)
-    assert fake_jax == {"jax_platforms": "cpu", "jax_enable_x64": wide}
+    jax_peer.prepare(make_case(rr.RNN(2, 3), dtype), 5)
+    assert fake_jax == {"jax_platforms": "cpu", "jax_enable_x64": wide, "threads": 5}
 
 
 def test_what_the_scan_lacks_is_said_before_jax_is_imported(monkeypatch):
+    held = []
+    monkeypatch.setattr(jax_peer, "hold", held.append)
     monkeypatch.setitem(sys.modules, "jax", None)
     case = make_case(rr.RNN(2, 3, activation="softsign"), "float32")
     assert jax_peer.prepare(case, 1).endswith("relu, not softsign")
+    assert held == []
     with pytest.raises(ModuleNotFoundError):
         jax_peer.prepare(make_case(rr.RNN(2, 3), "float32"), 1)
+    assert held == [1]  # before the import: threads that are there already keep their cores
 
 
-def test_threads_of_the_pool_are_counted_where_they_can_be(fake_jax, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("threads", "cores"), [(1, [2]), (2, [2, 4]), (3, [2, 4, 3])])
+def test_threads_are_held_to_as_many_cores_each_of_its_own_first(monkeypatch, threads, cores):
+    told = []
+    monkeypatch.setattr(jax_peer.os, "sched_getaffinity", lambda pid: {5, 4, 3, 2}, raising=False)
+    monkeypatch.setattr(
+        jax_peer.os, "sched_setaffinity", lambda pid, cpus: told.append(cpus), raising=False
+    )
+    monkeypatch.setattr(jax_peer, "_core", lambda cpu: f"{cpu // 2 * 2}-{cpu // 2 * 2 + 1}")
+    jax_peer.hold(threads)
+    assert told == [cores]
+
+
+def test_cores_that_tell_nothing_of_themselves_are_cores_of_their_own():
+    assert jax_peer._core(10**9) == str(10**9)
+
+
+def test_where_nothing_holds_threads_their_number_is_not_claimed(fake_jax, monkeypatch):
     runner = jax_peer.prepare(make_case(rr.RNN(2, 3), "float32"), 1)
-    assert "threads" not in runner.facts()  # no XLA, no pool
-    for number, name in enumerate(("python", "tf_XLAEigen", "tf_XLAEigen")):
-        (tmp_path / str(number)).mkdir()
-        (tmp_path / str(number) / "comm").write_text(name + "\n")
-    monkeypatch.setattr(jax_peer, "Path", lambda name: tmp_path)
+    monkeypatch.setattr(jax_peer.os, "sched_getaffinity", lambda pid: {3, 7}, raising=False)
     assert runner.facts()["threads"] == 2
+    monkeypatch.delattr(jax_peer.os, "sched_getaffinity")
+    assert "threads" not in runner.facts()
 
 
 def test_threads_that_nobody_knows_are_told():
