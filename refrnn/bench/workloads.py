@@ -12,6 +12,7 @@ from ..comparison import Case
 from ..datasets import LENGTH_LAWS, synthetic_lengths
 from ..ragged import RaggedBatch
 from ..types import IntArray
+from ..unroll.base import AnyCell
 from ..validation import check_integer
 
 __all__ = ["DTYPES", "WORKLOAD_SETS", "Workload", "find_workloads"]
@@ -108,6 +109,23 @@ class Workload(NamedTuple):
         """The lengths, int64 (B,): always the same for a workload."""
         return synthetic_lengths(self.law, self.batch_size, self.max_length, seed=0)
 
+    @property
+    def dense(self) -> Workload | None:
+        """About as many steps in sequences of equal length, as long as the longest here.
+
+        There are round(N / longest) of them, at least one. None where all are equal already.
+        """
+        lengths = self.lengths
+        longest = int(lengths.max())
+        if (lengths == longest).all():
+            return None
+        number = max(1, round(int(lengths.sum()) / longest))
+        return self._replace(law="equal", batch_size=number, max_length=longest)
+
+    def make_cell(self) -> AnyCell:
+        """The cell, with these sizes."""
+        return make_cell(self.cell, self.input_size, self.hidden_size)
+
     def make(self) -> Case:
         """The numbers: input, weights and the cotangent of the output, the same in every process.
 
@@ -118,7 +136,7 @@ class Workload(NamedTuple):
             normal, weights within +-1/sqrt(H).
         """
         rng = np.random.default_rng(0)
-        cell = make_cell(self.cell, self.input_size, self.hidden_size)
+        cell = self.make_cell()
         lengths = self.lengths
         N = int(lengths.sum())
         values = rng.standard_normal((N, self.input_size)).astype(self.dtype)
