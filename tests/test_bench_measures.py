@@ -9,20 +9,18 @@ import pytest
 
 import refrnn as rr
 from refrnn.bench import matmul, memory
+from refrnn.bench.contestants import find_contestants
+from refrnn.bench.entries import ProductEntry
 from refrnn.bench.flops import matmul_flops, work_flops
-from refrnn.bench.process import Worker
-from refrnn.bench.timing import Sample, summarise
+from refrnn.bench.process import Worker, WorkerError
+from refrnn.bench.results import Settings
+from refrnn.bench.running import run_bench
 from refrnn.bench.workloads import Workload
 from refrnn.cases import CELL_NAMES
+from refrnn.cli import main
 from refrnn.comparison import run_case
 
-TINY = "uniform-b3-t5-h4"
-
-
-def product(library, seconds, *, dtype="float32"):
-    samples = [Sample(seconds, seconds)] * 3
-    return matmul.Product(library, 100, dtype, "", samples, summarise(samples, 1))
-
+from .bench_results import TINY, product
 
 # --- arithmetic ------------------------------------------------------------------------------
 
@@ -79,6 +77,23 @@ def test_the_best_rate_is_that_of_the_shortest_time():
     products.append(product("d", 0.01)._replace(summary=None, reason="it broke"))
     assert matmul.best_rate(products, "float32") == pytest.approx(2e6 / 0.2)
     assert matmul.best_rate(products[3:], "float32") is None
+
+
+def test_a_product_that_fails_gives_a_reason_and_no_time():
+    asked = []
+
+    def ask(do, **question):
+        asked.append(do)
+        if do == "matmul":
+            return {"calls": 1}
+        raise WorkerError("no more room")
+
+    entry = ProductEntry("numpy", 8, "float32")
+    entry.prepare(SimpleNamespace(ask=ask), Settings(1))
+    for _ in range(2):
+        entry.sample(SimpleNamespace(ask=ask), Settings(1))
+    assert asked == ["matmul", "sample"]
+    assert entry.result(1)[3:] == ("no more room", [], None)
 
 
 # --- memory ----------------------------------------------------------------------------------
@@ -194,3 +209,41 @@ def test_equal_lengths_are_as_long_as_the_longest_and_about_as_many_steps(name, 
     if found is not None:
         assert (found.cell, found.dtype) == ("gru_reset_after", "float64")
         assert abs(found.lengths.sum() - workload.lengths.sum()) <= workload.lengths.max() / 2
+
+
+def test_everything_takes_its_turn(monkeypatch):
+    monkeypatch.setattr(matmul, "LIBRARIES", ("numpy",))
+    told = []
+    ragged, equal = Workload.parse("one-b3-t4-h2"), Workload.parse("equal-b2-t4-h2")
+    assert ragged.dense == equal
+    settings = Settings(1, rounds=3, seconds=0.0, works=("forward",), dense=True, matmul=8)
+    lanes = find_contestants(["lanes"], [], all_peers=False)
+    measured = run_bench(lanes, [ragged], settings, lambda *step: told.append(step))
+    assert [r.workload for r in measured.results] == [ragged]
+    assert [r.workload for r in measured.dense] == [equal]
+    (multiplied,) = measured.products
+    assert (multiplied.library, multiplied.size, multiplied.dtype) == ("numpy", 8, "float32")
+    assert len(multiplied.samples) == 6
+    assert multiplied.rate > 0
+    assert [len(r.samples["forward"]) for r in measured.results + measured.dense] == [6, 6]
+    assert [step[1:] for step in told] == [(n, 14) for n in range(14)]
+    assert all(set(r.facts["peak_bytes"]) == {"forward"} for r in measured.results)
+    second = [text for text, *_ in told if text.startswith("round 2")]
+    assert second == [
+        "round 2, matrix product of numpy, float32",
+        "round 2, lanes, one-b3-t4-h2",
+        "round 2, lanes, equal-b2-t4-h2",
+    ]
+    both = run_bench(lanes, [ragged, equal], settings._replace(matmul=0))
+    assert [r.workload for r in both.results] == [ragged, equal]
+    assert both.dense == []
+
+
+def test_the_options_reach_the_report(monkeypatch, capsys):
+    monkeypatch.setattr(matmul, "LIBRARIES", ("numpy",))
+    options = ["--no-peers", "--unroll", "lanes", "--rounds", "3", "--seconds", "0.001"]
+    options += ["--workload", "one-b3-t4-h2", "--dense", "--matmul", "8", "--threads", "1"]
+    assert main(["bench", *options]) == 0
+    out = capsys.readouterr().out
+    assert "Product of 8 x 8 matrices, float32: numpy " in out
+    assert "  of equal: equal-b2-t4-h2" in out

@@ -7,16 +7,18 @@ import pytest
 
 import refrnn as rr
 from refrnn.bench import contestants as contestants_module
-from refrnn.bench import jax_peer, onnx_peer, running, torch_peer, unroll_runner, worker
+from refrnn.bench import entries, jax_peer, onnx_peer, running, torch_peer, unroll_runner, worker
 from refrnn.bench.contestants import PEERS, Contestant, Peer, find_contestants
-from refrnn.bench.report import report, thread_notes
-from refrnn.bench.running import Settings, Status, run_bench
+from refrnn.bench.notes import thread_notes
+from refrnn.bench.report import report
+from refrnn.bench.results import Settings, Status
+from refrnn.bench.running import run_bench
 from refrnn.bench.workloads import WORKLOAD_SETS, Workload, find_workloads
 from refrnn.cases import CELL_NAMES, make_cell
 from refrnn.comparison import compare, reference
 
 from . import bench_fakes
-from .test_bench import MACHINE, TINY, result
+from .bench_results import MACHINE, TINY, result
 
 BATCH = "uniform-b4-t5-h3-i2"
 
@@ -111,6 +113,16 @@ def test_onnx_runtime_is_timed_forward_only(fake_onnx):
     assert "differentiate" in answer["facts"]["lacks"]["forward+backward"]
     with pytest.raises(NotImplementedError, match="differentiate"):
         onnx_peer.prepare(workload.make(), 1).forward_backward()
+
+
+def test_onnx_runtime_keeps_no_memory_where_memory_is_measured(fake_onnx):
+    contestant = Contestant("onnxruntime", "peer", "onnxruntime")
+    kept = [
+        contestants_module.prepare(contestant, Workload.parse(TINY).make(), 1, weighed=weighed)
+        for weighed in (False, True)
+    ]
+    options = [runner._session.get_session_options() for runner in kept]
+    assert [o.enable_cpu_mem_arena for o in options] == [True, False]
 
 
 # --- JAX -------------------------------------------------------------------------------------
@@ -241,14 +253,25 @@ class Here:
 )
 def test_what_a_peer_lacks_is_not_timed_and_said(fake_onnx, monkeypatch, works, status):
     monkeypatch.setattr(running, "Worker", Here)
-    monkeypatch.setattr(running, "_PAUSE", 0.0)
+    monkeypatch.setattr(entries, "_PAUSE", 0.0)
+    monkeypatch.setattr(worker, "give_memory_back", lambda: None)
+    arenas = []
+
+    def growth(call, *, least):
+        arenas.append(call.__self__._session.get_session_options().enable_cpu_mem_arena)
+        return 7
+
+    monkeypatch.setattr(worker, "peak_growth", growth)
     contestant = Contestant("onnxruntime", "peer", "onnxruntime")
     settings = Settings(1, rounds=3, seconds=0.0, works=works)
-    (timed,) = run_bench([contestant], [Workload.parse(TINY)], settings)
+    everything = run_bench([contestant], [Workload.parse(TINY)], settings)
+    (timed,) = everything.results
     assert timed.status is status
     assert set(timed.summaries) == {"forward"} & set(works)
     said = "Not offered by onnxruntime: forward+backward: ONNX Runtime runs models"
-    assert (said in report([timed], settings, MACHINE)) is ("forward+backward" in works)
+    assert (said in report(everything, settings, MACHINE)) is ("forward+backward" in works)
+    assert timed.facts.get("peak_bytes", {}) == dict.fromkeys(timed.summaries, 7)
+    assert arenas == [False] * len(timed.summaries)
 
 
 # --- the standard workloads ------------------------------------------------------------------

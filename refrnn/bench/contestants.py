@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from ..comparison import Case
@@ -62,6 +63,9 @@ class Peer(NamedTuple):
         What to install it with.
     about : str
         One line: what is timed.
+    weighed : dict
+        Further keyword arguments of ``prepare`` where memory is measured: what keeps memory from
+        call to call must not do it there.
     """
 
     module: str
@@ -69,6 +73,7 @@ class Peer(NamedTuple):
     requires: str
     install: str
     about: str
+    weighed: Mapping[str, Any] = MappingProxyType({})
 
 
 _INSTALL = "pip install 'refrnn[peers]'"
@@ -88,6 +93,7 @@ PEERS: dict[str, Peer] = {
         "onnxruntime onnx",
         _INSTALL,
         "ONNX Runtime's LSTM, GRU or RNN with sequence_lens, forward only",
+        {"arena": False},
     ),
     "jax": Peer("refrnn.bench.jax_peer", {}, "jax", _INSTALL, "a masked jax.lax.scan, jitted"),
 }
@@ -200,7 +206,9 @@ def _peer(name: str, *, asked: bool) -> Contestant:
     return Contestant(name, "peer", name, missing)
 
 
-def prepare(contestant: Contestant, case: Case, threads: int) -> Prepared | str:
+def prepare(
+    contestant: Contestant, case: Case, threads: int, *, weighed: bool = False
+) -> Prepared | str:
     """Make a contestant ready, in the process that will time it.
 
     Parameters
@@ -209,6 +217,8 @@ def prepare(contestant: Contestant, case: Case, threads: int) -> Prepared | str:
     case : Case
     threads : int
         Threads it may use. The environment of the process has told NumPy's BLAS already.
+    weighed : bool
+        Memory is to be measured, and not time.
 
     Returns
     -------
@@ -220,7 +230,8 @@ def prepare(contestant: Contestant, case: Case, threads: int) -> Prepared | str:
 
         return unroll_runner.prepare(case, find_unroll(contestant.spec))
     peer = PEERS[contestant.spec]
+    options = {**peer.options, **(peer.weighed if weighed else {})}
     prepared: Prepared | str = importlib.import_module(peer.module).prepare(
-        case, threads, **peer.options
+        case, threads, **options
     )
     return prepared

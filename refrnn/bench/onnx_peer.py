@@ -40,14 +40,17 @@ class OnnxRunner:
         It must be one that :func:`prepare` accepts.
     threads : int
         Of the session's pool, the calling thread included.
+    arena : bool
+        Keep memory from call to call, as ONNX Runtime does by default.
     """
 
-    def __init__(self, case: Case, threads: int) -> None:
+    def __init__(self, case: Case, threads: int, arena: bool = True) -> None:
         self._case = case
         self._runtime: Any = importlib.import_module("onnxruntime")
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = arena
         self._session = self._runtime.InferenceSession(
             _model(case), options, providers=["CPUExecutionProvider"]
         )
@@ -87,7 +90,7 @@ class OnnxRunner:
         }
 
 
-def prepare(case: Case, threads: int) -> OnnxRunner | str:
+def prepare(case: Case, threads: int, *, arena: bool = True) -> OnnxRunner | str:
     """A runner, or the reason why ONNX Runtime has no such operator.
 
     Parameters
@@ -95,8 +98,10 @@ def prepare(case: Case, threads: int) -> OnnxRunner | str:
     case : Case
     threads : int
         For ``SessionOptions.intra_op_num_threads``.
+    arena : bool
+        As in :class:`OnnxRunner`.
     """
-    return _lacks(case) or OnnxRunner(case, threads)
+    return _lacks(case) or OnnxRunner(case, threads, arena)
 
 
 def _lacks(case: Case) -> str | None:
