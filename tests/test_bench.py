@@ -15,19 +15,20 @@ import pytest
 
 import refrnn as rr
 from refrnn.bench import contestants as contestants_module
-from refrnn.bench import machine, timing, torch_peer, worker
+from refrnn.bench import timing, torch_peer, worker
 from refrnn.bench.contestants import Contestant, Peer, find_contestants, find_unroll
+from refrnn.bench.entries import differences
 from refrnn.bench.process import THREAD_VARIABLES, Worker, WorkerError, environment
-from refrnn.bench.report import best_peer, mean_ratios, report, thread_notes
-from refrnn.bench.running import Result, Settings, Status, _differences, run_bench
+from refrnn.bench.results import Settings
+from refrnn.bench.running import run_bench
 from refrnn.bench.timing import Sample, is_disturbed, quartiles, summarise
 from refrnn.bench.workloads import WORKLOAD_SETS, Workload, find_workloads
 from refrnn.cases import CELL_NAMES, make_cell
 from refrnn.cli import main
-from refrnn.cli.bench import exit_status
 
-TINY = "uniform-b3-t5-h4"
-QUICK = ["--no-peers", "--workload", TINY, "--rounds", "3", "--seconds", "0.001"]
+from .bench_results import TINY
+
+QUICK = ["--no-peers", "--workload", TINY, "--rounds", "3", "--seconds", "0.001", "--matmul", "0"]
 
 
 # --- statistics ------------------------------------------------------------------------------
@@ -325,13 +326,13 @@ def test_a_fingerprint_tells_arrays_apart():
     array = rng.standard_normal((5, 7)).astype(np.float32)
     same = {"a": worker.fingerprint(array)}
     noise = {"a": worker.fingerprint(array * np.float32(1 + 1e-6))}
-    assert _differences(noise, same, "float32") == []
+    assert differences(noise, same, "float32") == []
     for other in (array[::-1], array.T.copy(), -array, array * 1.01, array + 0.01, array * 0):
-        assert _differences({"a": worker.fingerprint(other)}, same, "float32") == ["a"]
-    assert _differences({}, same, "float32") == []  # what a peer does not give is not compared
+        assert differences({"a": worker.fingerprint(other)}, same, "float32") == ["a"]
+    assert differences({}, same, "float32") == []  # what a peer does not give is not compared
     nan = {"a": worker.fingerprint(np.full(3, np.nan))}
-    assert _differences(nan, same, "float32") == ["a"]
-    assert _differences(nan, nan, "float32") == []
+    assert differences(nan, same, "float32") == ["a"]
+    assert differences(nan, nan, "float32") == []
 
 
 # --- processes -------------------------------------------------------------------------------
@@ -504,17 +505,18 @@ def test_every_contestant_has_its_turn_in_every_round():
     told = []
     contestants = find_contestants(["packed", "lanes"], [], all_peers=False)
     workloads = find_workloads([TINY, "one-b2-t3-h2"], cell="rnn_tanh", dtype="float64")
-    results = run_bench(
+    measured = run_bench(
         contestants,
         workloads,
         Settings(1, rounds=3, seconds=0.0, works=("forward",)),
         lambda text, done, total: told.append((text, done, total)),
     )
-    assert [(r.workload.name, r.contestant.name) for r in results] == [
+    assert [(r.workload.name, r.contestant.name) for r in measured.results] == [
         (w, c) for w in (TINY, "one-b2-t3-h2") for c in ("packed", "lanes")
     ]
-    assert [len(r.samples["forward"]) for r in results] == [6] * 4
-    assert [(done, total) for _, done, total in told] == [(n, 16) for n in range(16)]
+    assert [len(r.samples["forward"]) for r in measured.results] == [6] * 4
+    assert (measured.dense, measured.products) == ([], [])
+    assert [(done, total) for _, done, total in told] == [(n, 20) for n in range(20)]
     turns = [t.split(", ")[:2] for t, _, _ in told if t.startswith("round") and TINY in t]
     assert turns == [
         ["round 1", "packed"],
@@ -536,6 +538,7 @@ def test_every_contestant_has_its_turn_in_every_round():
         (["--threads", "0"], "expected an integer >= 1"),
         (["--threads", "100000"], "--threads has value 100000, expected at most "),
         (["--seconds", "0"], "--seconds has value 0.0, expected more than 0"),
+        (["--matmul", "-1"], "expected an integer >= 0"),
         (["--seconds", "nan"], "--seconds has value nan, expected more than 0"),
         (["--workload", "fast"], "workload has name 'fast', expected LAW-bB-tT-hH"),
         (["--unroll", "rolled"], "has name 'rolled', expected one of"),
@@ -572,32 +575,6 @@ def test_a_picture_of_another_format_is_2_before_any_work(tmp_path, capsys):
     assert "--plot has suffix '.txt', expected one of " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("suffix", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG")])
-def test_a_picture_shows_every_contestant_and_workload(tmp_path, suffix, start):
-    from refrnn.cli.bench_plot import draw
-
-    bad = [summarise([Sample(1.0, 0.1)], 1)] * 2
-    results = [
-        result("lanes", 0.2),
-        result("mine", 1.0)._replace(summaries=dict(zip(worker.WORKS, bad, strict=True))),
-        result("torch-packed", 0.1, kind="peer"),
-        result("gone", None, kind="peer", status=Status.MISSING),
-        result("lanes", 2e-5, workload="one-b2-t3-h2"),
-    ]
-    pictures = []
-    for name in ("one", "other"):
-        path = tmp_path / f"{name}.{suffix}"
-        draw(results, Settings(1), path)
-        pictures.append(path.read_bytes())
-    assert pictures[0].startswith(start)
-    assert pictures[0] == pictures[1]
-    if suffix == "svg":
-        comments = pictures[0].decode()
-        for text in ("lanes", "mine", "torch-packed", "forward+backward", "best peer"):
-            assert f"<!-- {text}" in comments
-        assert "gone" not in comments
-
-
 def test_help_lists_workloads_and_exit_status(capsys):
     assert main(["bench", "--help"]) == 0
     out = capsys.readouterr().out
@@ -612,112 +589,3 @@ def test_a_broken_installation_is_told_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr("refrnn.cli.bench.run_bench", broken)
     assert bench() == 1
     assert capsys.readouterr().err.count("\n") == 1
-
-
-# --- the report ------------------------------------------------------------------------------
-
-
-def result(name, seconds, *, kind="unroll", status=Status.TIMED, workload=TINY, **facts):
-    """A result whose samples all took this long."""
-    samples = {} if seconds is None else {w: [Sample(seconds, seconds)] * 3 for w in worker.WORKS}
-    return Result(
-        Contestant(name, kind, name),
-        Workload.parse(workload),
-        status,
-        "" if status is Status.TIMED else "a reason",
-        {"computed_steps": 15, "pools": [], **facts},
-        samples,
-        {w: summarise(s, 1) for w, s in samples.items()},
-    )
-
-
-MACHINE = {"processor": "a processor", "cores": 2, "load_average": 0.1, "variables": {}}
-
-
-def test_ratios_are_to_the_fastest_peer_whose_results_are_right():
-    results = [
-        result("lanes", 0.3),
-        result("slow", 0.4, kind="peer"),
-        result("fast", 0.2, kind="peer"),
-        result("liar", 0.1, kind="peer", status=Status.DIFFERS),
-        result("dead", None, kind="peer", status=Status.FAILED),
-    ]
-    assert best_peer(results, "forward") == 0.2
-    text = report(results, Settings(1), MACHINE)
-    rows = {line.split()[0]: line.split() for line in text.splitlines() if line.startswith("  ")}
-    assert [rows[n][5] for n in ("lanes", "slow", "fast", "liar!")] == [
-        "1.50",
-        "2.00",
-        "1.00",
-        "0.50",
-    ]
-    steps = int(Workload.parse(TINY).lengths.sum())
-    assert float(rows["lanes"][6]) == pytest.approx(0.3e6 / steps, rel=1e-2)
-    assert rows["lanes"][-1] == str(15 - steps)
-    assert "FAILED dead" in text
-    assert "WRONG liar!" in text
-    assert max(map(len, text.splitlines())) <= 100
-    assert exit_status(results) == 1
-    assert exit_status(results[:3]) == 0
-    assert exit_status([result("gone", None, status=Status.MISSING)]) == 2
-
-
-def test_without_a_peer_there_is_no_ratio():
-    results = [result("lanes", 0.3), result("packed", 0.2)]
-    assert best_peer(results, "forward") is None
-    assert mean_ratios(results, "forward") == {}
-    assert "Geometric mean" not in report(results, Settings(1), MACHINE)
-
-
-def test_means_are_over_all_workloads_or_not_given():
-    other = "one-b2-t3-h2"
-    results = [
-        result("lanes", 0.2),
-        result("packed", 0.2),
-        result("peer", 0.1, kind="peer"),
-        result("lanes", 0.4, workload=other),
-        result("peer", 0.8, kind="peer", workload=other),
-    ]
-    assert mean_ratios(results, "forward") == pytest.approx({"lanes": 1.0, "peer": 1.0})
-    text = report(results, Settings(1), MACHINE)
-    assert "  forward: lanes 1.00, peer 1.00" in text
-
-
-def test_doubtful_times_are_marked():
-    bad = result("lanes", 0.2)
-    bad = bad._replace(summaries={w: summarise([Sample(1.0, 0.1)], 1) for w in worker.WORKS})
-    text = report([bad], Settings(1), MACHINE)
-    assert "  lanes!  " in text
-    assert "More samples were disturbed" in text
-    assert "More samples were disturbed" not in report([result("lanes", 0.2)], Settings(1), MACHINE)
-
-
-def test_threads_are_compared_with_what_pools_say():
-    blas = {"user_api": "blas", "num_threads": 2}
-    honest = result("lanes", 0.1, pools=[blas, {"user_api": "openmp", "num_threads": 9}])
-    assert thread_notes([honest], 2) == []
-    assert thread_notes([honest], 1) == ["lanes had a pool of 2 threads, asked for were 1."]
-    said = result("torch-packed", 0.1, kind="peer", pools=None, threads=4)
-    assert thread_notes([said], 1) == ["torch-packed had a pool of 4 threads, asked for were 1."]
-    (unknown,) = thread_notes([result("lanes", 0.1, pools=None)] * 2, 2)
-    assert "Without threadpoolctl" in unknown
-
-
-def test_settings_that_change_timings_are_told():
-    variables = {"OPENBLAS_CORETYPE": "Haswell", "OMP_PROC_BIND": "true", "HOME": "/"}
-    kept = machine.settings_in(variables)
-    assert kept == {"OMP_PROC_BIND": "true", "OPENBLAS_CORETYPE": "Haswell"}
-    coretype, others, load = machine.setting_notes(
-        {**MACHINE, "variables": kept, "load_average": 1.5}
-    )
-    assert coretype.startswith("OPENBLAS_CORETYPE=Haswell was set, and kept")
-    assert "OMP_PROC_BIND=true" in others
-    assert "1.5" in load
-    assert machine.setting_notes(MACHINE) == []
-
-
-def test_machine_facts_are_json():
-    facts = machine.machine_facts()
-    assert json.loads(json.dumps(facts)) == facts
-    assert facts["cores"] >= 1
-    assert facts["processor"]

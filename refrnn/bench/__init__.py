@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .contestants import PEERS, Contestant, Peer, find_contestants
 from .process import WorkerError
-from .running import Result, Settings, Status, run_bench
+from .results import Measured, Result, Settings, Status
+from .running import run_bench
 from .timing import Sample, Summary, summarise
 from .worker import WORKS
 from .workloads import WORKLOAD_SETS, Workload, find_workloads
@@ -14,6 +15,7 @@ __all__ = [
     "WORKLOAD_SETS",
     "WORKS",
     "Contestant",
+    "Measured",
     "Peer",
     "Result",
     "Sample",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from ..comparison import Case
@@ -40,8 +41,9 @@ class Prepared(Protocol):
     def facts(self) -> Mapping[str, Any]:
         """What the report says of it.
 
-        ``computed_steps`` (row steps, padding included), ``versions``, and ``threads`` where the
-        library tells how many it uses.
+        ``computed_steps`` (row steps, padding included), ``versions``, ``threads`` where the
+        library tells how many it uses, and ``lacks`` where it does not do all kinds of work: the
+        kind and the reason. What it lacks is never called.
         """
         ...
 
@@ -56,11 +58,14 @@ class Peer(NamedTuple):
     options : dict
         Keyword arguments of ``prepare``.
     requires : str
-        The module that must be installed.
+        The modules that must be installed, with spaces between.
     install : str
         What to install it with.
     about : str
         One line: what is timed.
+    weighed : dict
+        Further keyword arguments of ``prepare`` where memory is measured: what keeps memory from
+        call to call must not do it there.
     """
 
     module: str
@@ -68,9 +73,11 @@ class Peer(NamedTuple):
     requires: str
     install: str
     about: str
+    weighed: Mapping[str, Any] = MappingProxyType({})
 
 
-_TORCH = ("refrnn.bench.torch_peer", "torch", "pip install 'refrnn[peers]'")
+_INSTALL = "pip install 'refrnn[peers]'"
+_TORCH = ("refrnn.bench.torch_peer", "torch", _INSTALL)
 
 #: The peers by name.
 PEERS: dict[str, Peer] = {
@@ -80,6 +87,15 @@ PEERS: dict[str, Peer] = {
     "torch-padded": Peer(
         _TORCH[0], {"padded": True}, *_TORCH[1:], "torch.nn.LSTM, GRU or RNN, every padded step"
     ),
+    "onnxruntime": Peer(
+        "refrnn.bench.onnx_peer",
+        {},
+        "onnxruntime onnx",
+        _INSTALL,
+        "ONNX Runtime's LSTM, GRU or RNN with sequence_lens, forward only",
+        {"arena": False},
+    ),
+    "jax": Peer("refrnn.bench.jax_peer", {}, "jax", _INSTALL, "a masked jax.lax.scan, jitted"),
 }
 
 
@@ -182,14 +198,17 @@ def _peer(name: str, *, asked: bool) -> Contestant:
         raise ValueError(f"--peer has name {name!r}, expected one of {', '.join(PEERS)}")
     peer = PEERS[name]
     missing = ""
-    if importlib.util.find_spec(peer.requires) is None:
-        missing = f"{peer.requires} is not installed: {peer.install}"
+    absent = [n for n in peer.requires.split() if importlib.util.find_spec(n) is None]
+    if absent:
+        missing = f"{' and '.join(absent)} is not installed: {peer.install}"
         if asked:
             raise ValueError(f"--peer {name}: {missing}")
     return Contestant(name, "peer", name, missing)
 
 
-def prepare(contestant: Contestant, case: Case, threads: int) -> Prepared | str:
+def prepare(
+    contestant: Contestant, case: Case, threads: int, *, weighed: bool = False
+) -> Prepared | str:
     """Make a contestant ready, in the process that will time it.
 
     Parameters
@@ -198,6 +217,8 @@ def prepare(contestant: Contestant, case: Case, threads: int) -> Prepared | str:
     case : Case
     threads : int
         Threads it may use. The environment of the process has told NumPy's BLAS already.
+    weighed : bool
+        Memory is to be measured, and not time.
 
     Returns
     -------
@@ -209,7 +230,8 @@ def prepare(contestant: Contestant, case: Case, threads: int) -> Prepared | str:
 
         return unroll_runner.prepare(case, find_unroll(contestant.spec))
     peer = PEERS[contestant.spec]
+    options = {**peer.options, **(peer.weighed if weighed else {})}
     prepared: Prepared | str = importlib.import_module(peer.module).prepare(
-        case, threads, **peer.options
+        case, threads, **options
     )
     return prepared

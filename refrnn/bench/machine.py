@@ -10,7 +10,10 @@ from typing import Any
 
 __all__ = ["available_cores", "load_average", "machine_facts", "setting_notes", "settings_in"]
 
-_PREFIXES = ("OPENBLAS_", "OMP_", "GOMP_", "KMP_", "MKL_", "BLIS_", "GOTO_", "VECLIB_", "ONEDNN_")
+_PREFIXES = (
+    *("OPENBLAS_", "OMP_", "GOMP_", "KMP_", "MKL_", "BLIS_", "GOTO_", "VECLIB_", "ONEDNN_"),
+    *("JAX_", "NPROC", "PJRT_", "XLA_"),
+)
 
 
 def available_cores() -> int:

@@ -22,6 +22,8 @@ THREAD_VARIABLES = (
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
+    "NPROC",  # XLA, of which JAX is made: flags that name its pool change nothing
+    "PJRT_NPROC",
 )
 
 # The same modules as in the parent, wherever they came from.

@@ -1,40 +1,31 @@
-"""Lay the timings out as text of at most 100 columns, and as one JSON object."""
+"""Lay the timings out as text of at most 100 columns."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .contestants import PEERS
 from .machine import setting_notes
-from .running import Result, Settings, Status
-from .timing import geometric_mean
+from .matmul import Product
+from .memory import needed_bytes
+from .notes import GLOSSARY, flag_notes, memory_notes, thread_notes, untimed
+from .ratios import best_peer, dense_ratio, matmul_share, overall_ratios
+from .results import Measured, Result, Settings, Status
 from .workloads import Workload
 
-__all__ = ["FORMAT", "best_peer", "dump", "mean_ratios", "record", "report", "thread_notes"]
+__all__ = ["report"]
 
-#: Name and version of the layout of the JSON.
-FORMAT = "refrnn bench 1"
-
-_NAME = 20
-_NOTES = """\
-ms: median wall time of one call; quartiles: half of the samples lie between them; of peer: time
-over that of the fastest peer, below 1 is faster; us/step: per real step; cpu ms: of all threads;
-kept: samples; dropped: samples that something else on the machine disturbed; padded: row steps
-computed for nothing. An unroll's forward checks its arguments and writes the tape for backward; a
-peer's forward runs without a graph, on input that was packed or padded before. Backward computes
-the gradients of the input and of every parameter, from a cotangent of every output."""
+_NAME = 18
 
 
 def report(
-    results: Sequence[Result], settings: Settings, machine: Mapping[str, Any], *, rule: str = "-"
+    measured: Measured, settings: Settings, machine: Mapping[str, Any], *, rule: str = "-"
 ) -> str:
     """The whole report.
 
     Parameters
     ----------
-    results : sequence of Result
+    measured : Measured
     settings : Settings
     machine : mapping
         As :func:`refrnn.bench.machine.machine_facts` gives it.
@@ -51,159 +42,37 @@ def report(
         f"{machine['processor']}, {machine['cores']} cores; {threads} for each, in a process of "
         f"its own; {settings.rounds} rounds."
     ]
-    for workload in dict.fromkeys(r.workload for r in results):
-        here = [r for r in results if r.workload == workload]
+    parts[0] += _products(measured.products)
+    also = False
+    for workload in dict.fromkeys(r.workload for r in measured.results):
+        here = [r for r in measured.results if r.workload == workload]
         parts.append(_about(workload))
-        parts += [_table(here, work, rule) for work in settings.works]
-    means = _means(results, settings)
-    if means:
-        parts.append(means)
-    parts.append(_NOTES)
-    notes = [*setting_notes(machine), *thread_notes(results, settings.threads), *_flags(results)]
-    if notes:
-        parts.append("\n".join(notes))
-    untimed = _untimed(results)
-    if untimed:
-        parts.append("\n".join(untimed))
+        parts += [_table(here, work, measured.products, rule) for work in settings.works]
+        more = _more(here, measured, settings, rule)
+        parts += more
+        also = also or bool(more)
+    parts += _overall(measured.results, settings, rule)
+    parts += [GLOSSARY, *(memory_notes(measured) if also else [])]
+    timed = [*measured.results, *measured.dense]
+    notes = [*setting_notes(machine), *thread_notes(timed, settings.threads), *flag_notes(measured)]
+    for lines in (notes, untimed(measured, settings.works)):
+        if lines:
+            parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
-def best_peer(results: Sequence[Result], work: str) -> float | None:
-    """Seconds of the fastest peer; None where no peer was timed, or gave wrong results.
-
-    Parameters
-    ----------
-    results : sequence of Result
-        Of one workload.
-    work : str
-    """
-    times = [
-        r.summaries[work].median
-        for r in results
-        if r.contestant.kind == "peer" and r.status is Status.TIMED and work in r.summaries
-    ]
-    return min(times, default=None)  # disturbed or not: leaving one out would flatter the others
-
-
-def mean_ratios(results: Sequence[Result], work: str) -> dict[str, float]:
-    """For each contestant, the geometric mean over all workloads of its time over the best peer's.
-
-    Parameters
-    ----------
-    results : sequence of Result
-    work : str
-
-    Returns
-    -------
-    dict of str to float
-        Only of those that were timed, with a peer beside them, on every workload.
-    """
-    workloads = list(dict.fromkeys(r.workload for r in results))
-    ratios: dict[str, list[float]] = {}
-    for workload in workloads:
-        here = [r for r in results if r.workload == workload]
-        best = best_peer(here, work)
-        if best is None:
-            return {}
-        for result in here:
-            if work in result.summaries:
-                ratio = result.summaries[work].median / best
-                ratios.setdefault(result.contestant.name, []).append(ratio)
-    return {n: geometric_mean(r) for n, r in ratios.items() if len(r) == len(workloads)}
-
-
-def thread_notes(results: Sequence[Result], threads: int) -> list[str]:
-    """Who did not use the number of threads that was asked for, and whether that is known.
-
-    Parameters
-    ----------
-    results : sequence of Result
-    threads : int
-    """
-    notes: dict[str, None] = {}
-    for result in results:
-        if not result.summaries:
-            continue
-        name, pools = result.contestant.name, result.facts.get("pools")
-        said = [result.facts["threads"]] if "threads" in result.facts else []
-        if pools is None and not said:
-            text = "Without threadpoolctl (pip install 'refrnn[bench]') nobody can tell whether"
-            notes[f"{text}\nNumPy's BLAS kept to the number of threads."] = None
-        said += [pool["num_threads"] for pool in pools or () if pool["user_api"] == "blas"]
-        wrong = [n for n in said if n != threads]
-        if wrong:
-            notes[f"{name} had a pool of {max(wrong)} threads, asked for were {threads}."] = None
-    return list(notes)
-
-
-def record(
-    results: Sequence[Result],
-    settings: Settings,
-    machine: Mapping[str, Any],
-    *,
-    environment: Mapping[str, Any],
-    exit_status: int,
-) -> dict[str, Any]:
-    """Everything as values that JSON can hold: seconds throughout, and every single sample.
-
-    Parameters
-    ----------
-    results : sequence of Result
-    settings : Settings
-    machine : mapping
-        As :func:`refrnn.bench.machine.machine_facts` gives it.
-    environment : mapping
-        Versions, as ``refrnn info --json`` prints them.
-    exit_status : int
-
-    Returns
-    -------
-    dict
-        Keys ``format``, ``exit_status``, ``machine``, ``environment``, ``settings``,
-        ``workloads``, ``mean_ratio_to_best_peer`` and ``results``.
-    """
-    workloads = dict.fromkeys(r.workload for r in results)
-    return {
-        "format": FORMAT,
-        "exit_status": exit_status,
-        "machine": dict(machine),
-        "environment": dict(environment),
-        "settings": settings._asdict(),
-        "workloads": {w.name: {**w._asdict(), "lengths": w.lengths.tolist()} for w in workloads},
-        "mean_ratio_to_best_peer": {w: mean_ratios(results, w) for w in settings.works},
-        "results": [_result(r, results) for r in results],
-    }
-
-
-def dump(recorded: Mapping[str, Any]) -> str:
-    """`recorded` as text: standard JSON.
-
-    Parameters
-    ----------
-    recorded : mapping
-    """
-    return json.dumps(recorded, indent=1, allow_nan=False)
-
-
-def _result(result: Result, results: Sequence[Result]) -> dict[str, Any]:
-    here = [r for r in results if r.workload == result.workload]
-    timings = {}
-    for work, summary in result.summaries.items():
-        best = best_peer(here, work)
-        timings[work] = {
-            **summary._asdict(),
-            "ratio_to_best_peer": None if best is None else summary.median / best,
-            "samples": [list(s) for s in result.samples[work]],
-        }
-    return {
-        "workload": result.workload.name,
-        "contestant": result.contestant.name,
-        "kind": result.contestant.kind,
-        "status": result.status.value,
-        "reason": result.reason or None,
-        "facts": result.facts,
-        "timings": timings,
-    }
+def _products(products: Sequence[Product]) -> str:
+    """A line a dtype: how fast large matrices are multiplied here."""
+    lines = ""
+    for size, dtype in dict.fromkeys((p.size, p.dtype) for p in products):
+        shown = [
+            f"{p.library} {p.rate / 1e9:,.1f} GFLOP/s{'!' * p.summary.doubtful}"
+            for p in products
+            if p.dtype == dtype and p.rate is not None and p.summary is not None
+        ]
+        if shown:
+            lines += f"\nProduct of {size} x {size} matrices, {dtype}: {', '.join(shown)}."
+    return lines
 
 
 def _about(workload: Workload) -> str:
@@ -215,76 +84,106 @@ def _about(workload: Workload) -> str:
     )
 
 
-def _table(results: Sequence[Result], work: str, rule: str) -> str:
+def _table(results: Sequence[Result], work: str, products: Sequence[Product], rule: str) -> str:
     """One kind of work on one workload."""
     head = (
-        f"{work:<{_NAME}}{'ms':>9} {'quartiles':>17} {'of peer':>8} {'us/step':>8} {'cpu ms':>9} "
-        f"{'kept':>5} {'dropped':>7} {'padded':>9}"
+        f"{work:<{_NAME}}{'ms':>9} {'quartiles':>17} {'of peer':>7} {'us/step':>8} {'cpu ms':>8} "
+        f"{'matmul':>6} {'kept':>4} {'dropped':>7} {'padded':>8}"
     )
     lines = [head, rule * len(head)]
     best = best_peer(results, work)
-    lines += [_row(r, work, best) for r in results if work in r.summaries]
+    lines += [_row(r, work, best, products) for r in results if work in r.summaries]
     return "\n".join(lines)
 
 
-def _row(result: Result, work: str, best: float | None) -> str:
+def _row(result: Result, work: str, best: float | None, products: Sequence[Product]) -> str:
     summary, steps = result.summaries[work], int(result.workload.lengths.sum())
-    ratio = "-" if best is None else f"{summary.median / best:.2f}"
+    ratio = None if best is None else summary.median / best
     spread = f"{_ms(summary.low)} - {_ms(summary.high)}"
+    share = matmul_share(result, products, work)
+    percent = "-" if share is None else f"{100 * share:.1f}%"
     padded = result.facts["computed_steps"] - steps
-    flag = "!" if summary.doubtful or result.status is Status.DIFFERS else ""
-    name = result.contestant.name
-    shown = name if len(name) <= _NAME - 3 else name[: _NAME - 5] + ".."
+    doubtful = summary.doubtful or result.status is Status.DIFFERS
     return (
-        f"  {shown + flag:<{_NAME - 2}}{_ms(summary.median):>9} {spread:>17} {ratio:>8} "
-        f"{1e6 * summary.median / steps:>8.3g} {_ms(summary.cpu):>9} {summary.kept:>5} "
-        f"{summary.dropped:>7} {padded:>9,}"
+        f"{_label(result, doubtful)}{_ms(summary.median):>9} {spread:>17} {_ratio(ratio):>7} "
+        f"{1e6 * summary.median / steps:>8.3g} {_ms(summary.cpu):>8} {percent:>6} "
+        f"{summary.kept:>4} {summary.dropped:>7} {padded:>8,}"
     )
+
+
+def _more(
+    results: Sequence[Result], measured: Measured, settings: Settings, rule: str
+) -> list[str]:
+    """Memory, and the ratio to equal lengths, of one workload: a table, where either is known."""
+    others = [*measured.results, *measured.dense]
+    rows = []
+    for result in results:
+        if not result.summaries:
+            continue
+        cells = [_memory(result, w) + (dense_ratio(result, others, w),) for w in settings.works]
+        if any(value is not None for cell in cells for value in cell):
+            shown = [
+                f"{'-' if peak is None else f'{peak / 1e6:,.1f}':>10} {_ratio(needed):>10} "
+                f"{_ratio(dense):>9}"
+                for peak, needed, dense in cells
+            ]
+            rows.append(_label(result) + "  ".join(shown))
+    if not rows:
+        return []
+    columns = f"{'peak MB':>10} {'of needed':>10} {'of equal':>9}"
+    above = "  ".join(f"{work:>{len(columns)}}" for work in settings.works)
+    head = " " * _NAME + "  ".join(columns for _ in settings.works)
+    dense = results[0].workload.dense
+    if settings.dense and dense is not None:
+        rows.append(f"  of equal: {dense.name}")
+    return ["\n".join([" " * _NAME + above, head, rule * len(head), *rows])]
+
+
+def _memory(result: Result, work: str) -> tuple[int | None, float | None]:
+    """The peak of a call in bytes, and over what is needed."""
+    peak = result.facts.get("peak_bytes", {}).get(work)
+    if peak is None:
+        return None, None
+    workload = result.workload
+    steps = int(workload.lengths.sum())
+    sizes = workload.make_cell(), workload.batch_size, steps, workload.dtype
+    return peak, peak / needed_bytes(*sizes, work)
+
+
+def _overall(results: Sequence[Result], settings: Settings, rule: str) -> list[str]:
+    """A table a kind of work, where there are several workloads."""
+    number = len({r.workload for r in results})
+    if number < 2:
+        return []
+    tables = []
+    for work in settings.works:
+        head = f"{work:<{_NAME}}{'mean':>9} {'worst':>7}  of {number} workloads"
+        rows = [
+            f"{_padded(name, overall.doubtful)}{overall.mean:>9.2f} {overall.worst:>7.2f}  "
+            f"{overall.where}"
+            for name, overall in overall_ratios(results, work).items()
+        ]
+        if rows:
+            tables.append("\n".join([head, rule * max(map(len, [head, *rows])), *rows]))
+    title = "Time over that of the fastest peer: geometric mean, and the worst"
+    return [title, *tables] if tables else []
+
+
+def _label(result: Result, doubtful: bool = False) -> str:
+    """The name of a contestant, as wide as its column."""
+    return _padded(result.contestant.name, doubtful)
+
+
+def _padded(name: str, doubtful: bool) -> str:
+    shown = name if len(name) <= _NAME - 3 else name[: _NAME - 5] + ".."
+    return f"  {shown + '!' * doubtful:<{_NAME - 2}}"
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _ms(seconds: float) -> str:
     """Milliseconds with three or more digits."""
     ms = 1e3 * seconds
     return f"{ms:.0f}" if ms >= 1000 else f"{ms:.1f}" if ms >= 10 else f"{ms:.3g}"
-
-
-def _means(results: Sequence[Result], settings: Settings) -> str:
-    """One line a kind of work, where there are several workloads."""
-    if len({r.workload for r in results}) < 2:
-        return ""
-    lines = []
-    for work in settings.works:
-        ratios = mean_ratios(results, work)
-        if ratios:
-            shown = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
-            lines.append(f"  {work}: {shown}")
-    return "\n".join(["Geometric mean of 'of peer':", *lines]) if lines else ""
-
-
-def _flags(results: Sequence[Result]) -> list[str]:
-    """What the exclamation marks mean, where there are any."""
-    notes = []
-    if any(s.doubtful for r in results for s in r.summaries.values()):
-        notes.append(
-            "! More samples were disturbed than not (where none was left, all were kept): do not "
-            "trust these\n  times. CPU time of one thread is near its wall time on a machine left "
-            "alone."
-        )
-    return notes
-
-
-def _untimed(results: Sequence[Result]) -> list[str]:
-    """Who gave no timing, or a wrong result, each reason once."""
-    lines: dict[str, None] = {}
-    for result in results:
-        name, where = result.contestant.name, result.workload.name
-        if result.status is Status.FAILED:
-            lines[f"FAILED {name}, {where}: {result.reason}"] = None
-        elif result.status is Status.DIFFERS:
-            lines[f"WRONG {name}!, {where}: {result.reason}"] = None
-        elif result.status is Status.NOT_OFFERED:
-            lines[f"Not offered by {name}: {result.reason}"] = None
-        elif result.status is Status.MISSING:
-            about = f" ({PEERS[name].about})" if name in PEERS else ""
-            lines[f"Not timed: {name}{about}: {result.reason}"] = None
-    return list(lines)

@@ -127,6 +127,8 @@ def prepare(case: Case, threads: int, *, padded: bool) -> TorchRunner | str:
 def _lacks(case: Case) -> str | None:
     """What of this cell torch.nn does not have."""
     cell = case.cell
+    if case.reverse:
+        return "torch.nn has the reverse direction beside the other only"
     allowed: dict[type, set[str]] = {
         LSTM: {"biases", "proj_size"},
         GRU: {"biases"},

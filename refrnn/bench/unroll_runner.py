@@ -30,7 +30,9 @@ class UnrollRunner:
     def forward(self) -> Any:
         """Forward as a caller gets it, the tape included."""
         case = self._case
-        return forward(case.cell, case.parameters, case.batch, unroll=self._unroll)
+        return forward(
+            case.cell, case.parameters, case.batch, reverse=case.reverse, unroll=self._unroll
+        )
 
     def forward_backward(self) -> Any:
         """Forward, then every gradient."""
@@ -52,4 +54,5 @@ class UnrollRunner:
 
 def prepare(case: Case, unroll: Unroll) -> UnrollRunner | str:
     """A runner, or the reason why this unroll does not run this case."""
-    return unroll.supports(case.cell, case.dtype) or UnrollRunner(case, unroll)
+    reason = unroll.supports(case.cell, case.dtype, reverse=case.reverse)
+    return reason or UnrollRunner(case, unroll)

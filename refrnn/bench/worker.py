@@ -9,8 +9,15 @@ whatever a library prints meanwhile goes to standard error, where it cannot be t
                                                                    ``{...}, "calls": {...}}``
 ``{"do": "sample", "workload": name, "work": "forward",``          ``{"samples": [[wall, cpu],``
 ``"seconds": 0.5}``                                                ``...]}``
+``{"do": "memory", "contestant": [...], "workload": [...],``        ``{"bytes": {"forward": 123}}``
+``"threads": 2, "works": ["forward"]}``
+``{"do": "matmul", "library": "numpy", "size": 2048,``             ``{"calls": 1}``
+``"dtype": "float32", "threads": 2}``
 ``{"do": "quit"}``                                                 none: the process ends
 ================================================================== ==============================
+
+A product of matrices is then sampled as the work "matmul" of the workload "matmul". Memory is asked
+for in a process in which nothing is timed: see :mod:`refrnn.bench.memory`.
 
 An exception is answered by ``{"error": "Type: message", "traceback": "..."}``.
 """
@@ -31,6 +38,8 @@ import numpy as np
 
 from ..types import Array
 from .contestants import Contestant, Prepared, prepare
+from .matmul import make_product
+from .memory import give_memory_back, peak_growth, result_bytes
 from .timing import calls_per_sample, sample
 from .workloads import Workload
 
@@ -38,6 +47,10 @@ __all__ = ["WORKS", "fingerprint", "main", "serve"]
 
 #: What can be timed.
 WORKS = ("forward", "forward+backward")
+
+
+#: Calls by workload and kind of work.
+_Held = dict[str, dict[str, Callable[[], object]]]
 
 
 def main() -> None:
@@ -56,7 +69,7 @@ def serve(questions: IO[str], answers: IO[str]) -> None:
     ----------
     questions, answers : text streams
     """
-    held: dict[str, Prepared] = {}
+    held: _Held = {}
     for line in questions:
         question = json.loads(line)
         if question["do"] == "quit":
@@ -72,37 +85,68 @@ def serve(questions: IO[str], answers: IO[str]) -> None:
 
 
 def _prepare(
-    held: dict[str, Prepared], contestant: list[str], workload: list[Any], threads: int
+    held: _Held, contestant: list[str], workload: list[Any], threads: int
 ) -> dict[str, Any]:
     """Hold a workload: warm it up, compute what identifies its results, find how long it takes."""
     work = Workload(*workload)
     prepared = prepare(Contestant(*contestant), work.make(), threads)
     if isinstance(prepared, str):
         return {"unsupported": prepared}
-    held[work.name] = prepared
     prints = {name: fingerprint(array) for name, array in prepared.results().items()}
     facts = {**prepared.facts(), "pools": _pools()}
-    return {"facts": facts, "prints": prints, "calls": {n: _calls(prepared, n) for n in WORKS}}
+    held[work.name] = _calls(prepared)
+    numbers = {name: _number(call) for name, call in held[work.name].items()}
+    return {"facts": facts, "prints": prints, "calls": numbers}
 
 
-def _sample(
-    held: dict[str, Prepared], workload: str, work: str, calls: int, seconds: float
-) -> dict[str, Any]:
+def _matmul(held: _Held, library: str, size: int, dtype: str, threads: int) -> dict[str, Any]:
+    """Hold a product of square matrices."""
+    call = make_product(library, size, dtype, threads)
+    held["matmul"] = {"matmul": call}
+    return {"calls": _number(call)}
+
+
+def _sample(held: _Held, workload: str, work: str, calls: int, seconds: float) -> dict[str, Any]:
     """Take samples of one kind of work on a workload that is held."""
-    taken = sample(_call(held[workload], work), calls=calls, seconds=seconds)
+    taken = sample(held[workload][work], calls=calls, seconds=seconds)
     return {"samples": [list(one) for one in taken]}
 
 
-_ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {"prepare": _prepare, "sample": _sample}
+def _memory(
+    held: _Held, contestant: list[str], workload: list[Any], threads: int, works: list[str]
+) -> dict[str, Any]:
+    """The growth of this process during one call of each kind, after one that is not looked at."""
+    give_memory_back()
+    work = Workload(*workload)
+    case = work.make()
+    prepared = prepare(Contestant(*contestant), case, threads, weighed=True)
+    assert not isinstance(prepared, str)  # it has been timed
+    sizes = case.cell, work.batch_size, case.batch.total_steps, work.dtype
+    grown = {}
+    for name, call in _calls(prepared).items():
+        if name in works:
+            call()
+            grown[name] = peak_growth(call, least=result_bytes(*sizes, name))
+    return {"bytes": grown}
 
 
-def _call(prepared: Prepared, work: str) -> Callable[[], object]:
-    return {"forward": prepared.forward, "forward+backward": prepared.forward_backward}[work]
+_ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {
+    "prepare": _prepare,
+    "matmul": _matmul,
+    "sample": _sample,
+    "memory": _memory,
+}
 
 
-def _calls(prepared: Prepared, work: str) -> int:
+def _calls(prepared: Prepared) -> dict[str, Callable[[], object]]:
+    """What it can do, by kind of work."""
+    calls = {"forward": prepared.forward, "forward+backward": prepared.forward_backward}
+    lacks = prepared.facts().get("lacks", {})
+    return {name: call for name, call in calls.items() if name not in lacks}
+
+
+def _number(call: Callable[[], object]) -> int:
     """Calls of one sample, after a call to warm up."""
-    call = _call(prepared, work)
     call()
     start = time.perf_counter()
     call()

@@ -12,6 +12,7 @@ from ..comparison import Case
 from ..datasets import LENGTH_LAWS, synthetic_lengths
 from ..ragged import RaggedBatch
 from ..types import IntArray
+from ..unroll.base import AnyCell
 from ..validation import check_integer
 
 __all__ = ["DTYPES", "WORKLOAD_SETS", "Workload", "find_workloads"]
@@ -22,6 +23,20 @@ DTYPES = ("float32", "float64")
 WORKLOAD_SETS: dict[str, tuple[str, ...]] = {
     "default": ("lognormal-b64-t200-h128", "lognormal-b64-t200-h256"),
     "laws": tuple(f"{law}-b32-t100-h128" for law in LENGTH_LAWS),
+    "standard": (
+        "uniform-b32-t100-h32",
+        "uniform-b32-t100-h128",
+        "uniform-b64-t100-h256",
+        "uniform-b32-t100-h512",
+        "uniform-b16-t50-h1024",
+        "lognormal-b128-t200-h64",
+        "lognormal-b64-t200-h128",
+        "lognormal-b64-t200-h256",
+        "lognormal-b32-t200-h512",
+        "zipf-b256-t400-h128",
+        "one-b1-t200-h256",
+        "equal-b32-t50-h256",
+    ),
 }
 
 _NAME = re.compile(r"([a-z]+)-b(\d+)-t(\d+)-h(\d+)(?:-i(\d+))?")
@@ -94,6 +109,23 @@ class Workload(NamedTuple):
         """The lengths, int64 (B,): always the same for a workload."""
         return synthetic_lengths(self.law, self.batch_size, self.max_length, seed=0)
 
+    @property
+    def dense(self) -> Workload | None:
+        """About as many steps in sequences of equal length, as long as the longest here.
+
+        There are round(N / longest) of them, at least one. None where all are equal already.
+        """
+        lengths = self.lengths
+        longest = int(lengths.max())
+        if (lengths == longest).all():
+            return None
+        number = max(1, round(int(lengths.sum()) / longest))
+        return self._replace(law="equal", batch_size=number, max_length=longest)
+
+    def make_cell(self) -> AnyCell:
+        """The cell, with these sizes."""
+        return make_cell(self.cell, self.input_size, self.hidden_size)
+
     def make(self) -> Case:
         """The numbers: input, weights and the cotangent of the output, the same in every process.
 
@@ -104,7 +136,7 @@ class Workload(NamedTuple):
             normal, weights within +-1/sqrt(H).
         """
         rng = np.random.default_rng(0)
-        cell = make_cell(self.cell, self.input_size, self.hidden_size)
+        cell = self.make_cell()
         lengths = self.lengths
         N = int(lengths.sum())
         values = rng.standard_normal((N, self.input_size)).astype(self.dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from ..bench import (
     run_bench,
 )
 from ..bench.machine import available_cores, machine_facts
-from ..bench.report import dump, record, report
+from ..bench.record import dump, record
+from ..bench.report import report
 from ..bench.workloads import DTYPES
 from ..cases import CELL_NAMES
 from ..datasets import LENGTH_LAWS
@@ -38,10 +40,21 @@ a process of its own, in turn, so that neither thread pools nor drift favour any
 compared before they are timed; samples that something else on the machine disturbed are dropped
 and counted. Takes a few minutes."""
 
+_SETS = "\n".join(
+    textwrap.fill(
+        f"{name}: {', '.join(members)}",
+        width=100,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_on_hyphens=False,
+    )
+    for name, members in WORKLOAD_SETS.items()
+)
+
 _EPILOG = f"""\
 workloads: LAW-bB-tT-hH or LAW-bB-tT-hH-iI: B sequences of at most T steps, H units, I input
 features (H if not given). Laws: {", ".join(LENGTH_LAWS)}.
-{chr(10).join(f"  {name}: {', '.join(members)}" for name, members in WORKLOAD_SETS.items())}
+{_SETS}
 
 exit status: 0 fine; 1 a contestant crashed or computed something else; 2 wrong usage, something
 asked for by name is not installed, or nothing was timed.
@@ -124,6 +137,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
     """Options that say how much is measured."""
     parser.add_argument(
+        "--dense",
+        action="store_true",
+        help="time each on sequences of equal length too, as long as the longest and about as many "
+        "steps: what raggedness costs a real step",
+    )
+    parser.add_argument(
+        "--matmul",
+        type=_whole(0),
+        default=2048,
+        metavar="N",
+        help="time a product of N x N matrices too, whose rate the others are held to; 0: none. "
+        "default: 2048",
+    )
+    parser.add_argument(
         "--work", choices=WORKS, action="append", help="time this only (default: both)"
     )
     parser.add_argument(
@@ -166,26 +193,26 @@ def run(args: argparse.Namespace) -> int:
     machine = machine_facts()
     progress = Progress(sys.stderr, "refrnn bench")
     try:
-        results = run_bench(contestants, workloads, settings, progress)
+        measured = run_bench(contestants, workloads, settings, progress)
     except WorkerError as error:  # not a contestant's: those are in the results
         print(f"refrnn bench: error: packed, which all are compared with: {error}", file=sys.stderr)
         return 1
     finally:
         progress.close()
-    status = exit_status(results)
+    status = exit_status([*measured.results, *measured.dense])
     environment = collect()
-    text = dump(record(results, settings, machine, environment=environment, exit_status=status))
+    text = dump(record(measured, settings, machine, environment=environment, exit_status=status))
     if args.json == "-":
         print(text)
     else:
         title = f"refrnn bench {environment['version']}, NumPy {environment['numpy']['version']}"
-        body = report(results, settings, machine, rule=_rule())
+        body = report(measured, settings, machine, rule=_rule())
         print(_printable(f"{title}, {environment['python']}\n{body}\n\n{_verdict(status)}"))
     try:
         if args.json not in (None, "-"):
             Path(args.json).write_text(text + "\n", encoding="utf-8")
         if draw is not None and status != 2:
-            draw(results, settings)
+            draw(measured.results, settings)
     except OSError as error:
         return _usage(str(error))
     return status
@@ -223,7 +250,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     if not 0 < args.seconds <= 60:
         raise ValueError(f"--seconds has value {args.seconds}, expected more than 0, at most 60")
     works = tuple(w for w in WORKS if args.work is None or w in args.work)
-    return Settings(threads, args.rounds, args.seconds, works)
+    return Settings(threads, args.rounds, args.seconds, works, args.dense, args.matmul)
 
 
 def _checked_outputs(

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..bench import Result, Settings
-from ..bench.report import best_peer
+from ..bench.ratios import best_peer
 
 __all__ = ["check_format", "draw"]
 
