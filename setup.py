@@ -7,7 +7,6 @@ it, and ``refrnn_accel/_build.json`` keeps the command and the first error line 
 import importlib
 import importlib.util
 import json
-import platform
 import re
 import subprocess
 import sys
@@ -46,36 +45,9 @@ def accel_module(name):
     return importlib.import_module(name)
 
 
-def kernels(instruction_set, *flags):
-    """The kernels of accel/cpu for one instruction set: a module for every Python from 3.11 on."""
-    return Extension(
-        f"refrnn_accel.cpu._{instruction_set}",
-        [f"accel/cpu/_{instruction_set}.pyx"],
-        include_dirs=["accel/include", "accel/cpu/src"],
-        depends=[*map(str, Path("accel/cpu").glob("src/*.h")), "accel/cpu/kernels.pxi"],
-        define_macros=[("Py_LIMITED_API", "0x030B0000")],
-        extra_compile_args=[
-            "-std=c++17", "-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
-            "-fvisibility=hidden", "-Wno-psabi", *flags,
-        ],
-        extra_link_args=["-pthread"],
-        language="c++",
-        py_limited_api=True,
-    )  # fmt: skip
-
-
-def all_kernels():
-    """The kernels for every instruction set of this machine's architecture."""
-    made = [kernels("baseline")]
-    if platform.machine() in ("x86_64", "AMD64"):
-        wider = ("-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw")
-        made += [kernels("avx2", "-mavx2", "-mfma"), kernels("avx512", *wider, "-mfma")]
-    return made
-
-
 # Optional parts, one Extension each, named as they are imported.
 NATIVE_PARTS: list[Extension] = [
-    *all_kernels(),
+    *accel_module("refrnn_accel.cpu.build").extensions(),
     Library("refrnn_accel.softcuda.lib.libcuda", "libcuda.so.1", "refrnn_accel.softcuda.build"),
     Library("refrnn_accel.cuda.ptx", "ptx", "refrnn_accel.cuda.shipped"),
 ]

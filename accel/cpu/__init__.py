@@ -7,6 +7,7 @@ it is given to its constructor.
 * :mod:`.lanes`: how sequences are laid on lanes, and lanes dealt to threads
 * :mod:`.layout`: where the kernels keep the gates of a unit
 * :mod:`.instruction_sets`: which compiled module of kernels is used
+* :mod:`.build`: how these are compiled, which the installation needs too
 
 The kernels are C++ (``src/``), compiled once for every instruction set behind a thin layer of
 Cython (``kernels.pxi``).
@@ -14,6 +15,18 @@ Cython (``kernels.pxi``).
 
 from __future__ import annotations
 
-from .unroll import CythonUnroll
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .unroll import CythonUnroll
 
 __all__ = ["CythonUnroll"]
+
+
+def __getattr__(name: str) -> Any:
+    """``CythonUnroll``, loaded when it is asked for: setup.py imports a module beside it."""
+    if name != "CythonUnroll":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .unroll import CythonUnroll
+
+    return CythonUnroll

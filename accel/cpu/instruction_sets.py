@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 __all__ = ["NAMES", "InstructionSet", "available", "best", "load"]
 
-#: Of the modules that may be there, the widest vectors first. What one is compiled for is said in
-#: setup.py.
+#: Of the modules that may be there, the widest vectors first. :mod:`.build` says what
+#: each is compiled for.
 NAMES = ("avx512", "avx2", "baseline")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import refrnn_accel
 from hypothesis import given
 from hypothesis import strategies as st
 from refrnn_accel.cpu import CythonUnroll, instruction_sets
@@ -158,3 +160,12 @@ def test_what_was_not_compiled_or_is_not_there_is_said(monkeypatch: pytest.Monke
         assert "not compiled" in str(CythonUnroll().supports(rr.RNN(1, 1), np.dtype("float32")))
     finally:
         instruction_sets.load.cache_clear()
+
+
+def test_the_kernels_are_those_that_are_meant() -> None:
+    """So that a run with checked kernels has them."""
+    folder = os.environ.get("REFRNN_CHECKED", str(Path(refrnn_accel.__file__).parents[1]))
+    for name in INSTRUCTION_SETS:
+        found = instruction_sets.load(name)
+        assert isinstance(found, instruction_sets.InstructionSet)
+        assert str(found.kernels.__file__).startswith(folder)

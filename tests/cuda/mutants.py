@@ -55,9 +55,10 @@ EQUIVALENT = {
         "of a lane that is through nobody takes the state; test_costs counts that it is not sent",
     ("stream_forward.cuh", "if (cursor.is_last_step()) return;", "#pragma unroll"):
         "a prefetch changes nothing",
-    ("stream_product.cuh", "if ((active >> lane & 1) == 0) continue;",
-     "const T* const from = state(lane);"):
-        "of a lane that is through nobody takes the sums",
+    ("backward.cuh",
+     "for (int column = threadIdx.x; column < with_.hidden_size; column += Slice::kThreads) {",
+     "const int place = Slice::place(column);"):
+        "what is sent of columns that do not exist lies where nobody reads; test_costs counts it",
     ("stream_transpose.cuh", "if (leaf < leaves) {",
      "stage<COUNT>(active, leaf * kLeaf, cotangents);"):
         "a leaf without units is zero, and not counted",
