@@ -6,6 +6,7 @@ it is given to its constructor.
 * :mod:`.unroll`: the unroll
 * :mod:`.lanes`: how sequences are laid on lanes, and lanes dealt to threads
 * :mod:`.layout`: where the kernels keep the gates of a unit
+* :mod:`.workspace`: memory that is used again
 * :mod:`.instruction_sets`: which compiled module of kernels is used
 * :mod:`.build`: how these are compiled, which the installation needs too
 
@@ -19,14 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .unroll import CythonUnroll
+    from .workspace import Workspace
 
-__all__ = ["CythonUnroll"]
+__all__ = ["CythonUnroll", "Workspace"]
 
 
 def __getattr__(name: str) -> Any:
-    """``CythonUnroll``, loaded when it is asked for: setup.py imports a module beside it."""
-    if name != "CythonUnroll":
+    """What is public, loaded when it is asked for: setup.py imports a module beside it."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .unroll import CythonUnroll
+    from . import unroll, workspace
 
-    return CythonUnroll
+    return {"CythonUnroll": unroll.CythonUnroll, "Workspace": workspace.Workspace}[name]

@@ -19,6 +19,7 @@ from ..kernel_cells import hidden_bias, input_bias, unsupported
 from .instruction_sets import NAMES, InstructionSet, best, load
 from .lanes import LaidOut, lay_out
 from .layout import Layout
+from .workspace import Workspace
 
 __all__ = ["CythonUnroll"]
 
@@ -50,6 +51,10 @@ class CythonUnroll:
     instruction_set : {"avx512", "avx2", "baseline"}, optional
         Vectors to compute with; by default the widest that this machine has. "baseline" is what
         every processor of the architecture has.
+    workspace : Workspace, optional
+        Where memory of results and tapes that are no longer needed is kept for the next call; one
+        of its own if None. It is as large as what was needed at once, and is dropped with the last
+        unroll that has it.
 
     Raises
     ------
@@ -71,6 +76,7 @@ class CythonUnroll:
         num_threads: int | None = None,
         lanes: int | None = None,
         instruction_set: str | None = None,
+        workspace: Workspace | None = None,
     ) -> None:
         if instruction_set is not None and instruction_set not in NAMES:
             expected = ", ".join(map(repr, NAMES))
@@ -80,9 +86,14 @@ class CythonUnroll:
         )
         self.lanes = None if lanes is None else check_integer(lanes, "lanes", minimum=1)
         self.instruction_set = instruction_set
+        if workspace is not None and not isinstance(workspace, Workspace):
+            kind = type(workspace).__name__
+            raise TypeError(f"workspace has type {kind}, expected a Workspace")
+        self.workspace = Workspace() if workspace is None else workspace
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if v is not None)
+        names = ("num_threads", "lanes", "instruction_set")
+        shown = ", ".join(f"{k}={v!r}" for k in names if (v := getattr(self, k)) is not None)
         return f"{type(self).__name__}({shown})"
 
     @staticmethod
@@ -116,17 +127,18 @@ class CythonUnroll:
         threads = self.num_threads or len(os.sched_getaffinity(0))
         laid_out = lay_out(batch.lengths, H, threads, self.lanes)
         offsets = np.ascontiguousarray(batch.offsets)
-        y = np.empty((N, H), dtype)
+        empty, copy = self.workspace.empty, self.workspace.copy
+        y = empty((N, H), dtype)
         arrays: dict[str, Array | None] = {
-            "x": np.array(batch.values, order="C"),
+            "x": copy(batch.values),
             "W_ih": np.ascontiguousarray(parameters["W_ih"]),
             "W_hh": np.ascontiguousarray(parameters["W_hh"]),
-            "h_0": np.array(state_0.h, order="C"),
-            "c_0": np.array(state_0.c, order="C") if layout.has_c else None,
-            "a": np.empty((N, layout.gates * layout.units), dtype),
+            "h_0": copy(state_0.h),
+            "c_0": copy(state_0.c) if layout.has_c else None,
+            "a": empty((N, layout.gates * layout.units), dtype),
             "y": y,
-            "c": np.empty((N, H), dtype) if layout.has_c else None,
-            "q": np.empty((N, layout.units), dtype) if layout.has_q else None,
+            "c": empty((N, H), dtype) if layout.has_c else None,
+            "q": empty((N, layout.units), dtype) if layout.has_q else None,
         }
         finals = {f"{name}_n": np.array(array) for name, array in state_0._asdict().items()}
         if N:
@@ -140,7 +152,7 @@ class CythonUnroll:
                 finals["h_n"], finals.get("c_n"),
             )  # fmt: skip
         saved = _Saved(found, layout, laid_out, offsets, arrays)
-        output = batch.with_values(y.copy())
+        output = batch.with_values(copy(y))
         choices = {
             "lanes": laid_out.schedule.num_lanes, "teams": laid_out.teams,
             "members": laid_out.members, "instruction_set": found.name,
@@ -156,11 +168,12 @@ class CythonUnroll:
         layout, laid_out, arrays = saved.layout, saved.laid_out, saved.arrays
         cell, dtype, H = tape.cell, tape.dtype, tape.cell.hidden_size
         I, N = cell.input_size, len(d_output)  # noqa: E741
+        empty = self.workspace.empty
         d_state_0 = {f"d_{name}_0": np.array(array) for name, array in d_state_n._asdict().items()}
         made: dict[str, Array | None] = {
-            "d_a": np.empty((N, layout.cotangents * layout.units), dtype),
-            "rh": np.empty((N, H), dtype) if layout.has_rh else None,
-            "d_x": np.empty((N, I), dtype),
+            "d_a": empty((N, layout.cotangents * layout.units), dtype),
+            "rh": empty((N, H), dtype) if layout.has_rh else None,
+            "d_x": empty((N, I), dtype),
             "d_h_0": d_state_0["d_h_0"],
             "d_c_0": d_state_0.get("d_c_0"),
             "d_W_ih": np.zeros((layout.gates * layout.units, layout.padded(I)), dtype),
