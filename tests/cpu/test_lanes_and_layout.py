@@ -1,0 +1,75 @@
+"""How lanes are chosen and dealt, and where the kernels keep gates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from refrnn_accel.cpu.lanes import lay_out
+from refrnn_accel.cpu.layout import Layout
+
+from .unrolls_and_cells import CELLS, DTYPES
+
+
+@given(
+    st.lists(st.integers(0, 40), max_size=60), st.integers(1, 600), st.integers(1, 8),
+    st.sampled_from([None, 1, 5, 100]),
+)  # fmt: skip
+def test_every_sequence_is_on_one_lane(
+    lengths: list[int], hidden_size: int, threads: int, lanes: int | None
+) -> None:
+    made = lay_out(np.array(lengths, np.int64), hidden_size, threads, lanes)
+    assert sorted(made.order.tolist()) == [n for n, length in enumerate(lengths) if length]
+    assert made.threads == threads
+    assert made.first_of_lane[0] == 0
+    assert made.first_of_lane[-1] == len(made.order)
+    for lane in range(made.schedule.num_lanes):
+        ours = made.order[made.first_of_lane[lane] : made.first_of_lane[lane + 1]]
+        assert (made.schedule.lane[ours] == lane).all()
+        assert (np.diff(made.schedule.start[ours]) > 0).all()
+
+
+def test_lanes_fill_the_tiles_of_all_threads_and_make_nothing_longer() -> None:
+    lengths = np.array([100] * 3 + [10] * 200, np.int64)
+    made = lay_out(lengths, 64, 2, None)
+    assert made.schedule.num_lanes == 24
+    assert made.schedule.num_steps == 100
+    assert (made.teams, made.members) == (2, 1)
+    assert lay_out(np.array([5, 5, 5], np.int64), 64, 1, None).schedule.num_lanes == 3
+
+
+@pytest.mark.parametrize(
+    ("lengths", "hidden_size", "expected"),
+    [([9] * 8, 512, (2, 1)), ([9] * 8, 513, (1, 2)), ([9] * 3, 64, (1, 2)), ([], 64, (1, 2))],
+)
+def test_threads_share_units_where_lanes_are_few_or_the_state_is_large(
+    lengths: list[int], hidden_size: int, expected: tuple[int, int]
+) -> None:
+    made = lay_out(np.array(lengths, np.int64), hidden_size, 2, None)
+    assert (made.teams, made.members) == expected
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("hidden_size", [1, 5, 16, 37])
+def test_every_row_has_a_column_of_its_own(name: str, dtype: str, hidden_size: int) -> None:
+    layout = Layout.of(CELLS[name](3, hidden_size), np.dtype(dtype))
+    for rows, width in (
+        (layout.rows(), layout.gates * layout.units),
+        (layout.hidden_rows(), layout.cotangents * layout.units),
+    ):
+        assert len(set(rows.tolist())) == len(rows) == layout.gates * hidden_size
+        assert rows.min() >= 0
+        assert rows.max() < width
+    assert layout.units % layout.group == 0
+    assert layout.padded(1) == layout.group
+
+
+def test_gates_of_a_group_lie_side_by_side() -> None:
+    lstm = Layout.of(CELLS["lstm"](1, 20), np.dtype("float64"))
+    assert lstm.rows()[[0, 20, 40, 60]].tolist() == [0, 8, 16, 24]
+    assert lstm.rows()[8] == 32
+    gru = Layout.of(CELLS["gru_reset_after"](1, 20), np.dtype("float64"))
+    assert gru.rows()[[0, 20, 40]].tolist() == [24, 32, 0]
+    assert gru.hidden_rows()[40] == 72
