@@ -4,9 +4,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "../common.h"
 
 namespace softcuda {
+
+namespace {
+constexpr size_t kPage = 4096;  // no system has smaller ones
+}
 
 // The system call itself: AddressSanitizer takes a write() that runs out of an object for an
 // overflow, and what is asked here is just how far memory can be read. The bytes beyond an image
@@ -16,9 +22,13 @@ std::string readable(const char* data, size_t size) {
   if (file < 0) throw ApiError(Status::kOutOfMemory, "no memory to look at an image");
   std::string copy;
   size_t done = 0;
-  for (ssize_t wrote = 1; done < size && wrote > 0;
-       done += wrote > 0 ? static_cast<size_t>(wrote) : 0) {
-    wrote = syscall(SYS_write, file, data + done, size - done);
+  while (done < size) {
+    // Not beyond a page at once: of a range that is there in part an emulator of Linux writes
+    // nothing.
+    const size_t of_page = kPage - (reinterpret_cast<uintptr_t>(data) + done) % kPage;
+    const ssize_t wrote = syscall(SYS_write, file, data + done, std::min(size - done, of_page));
+    if (wrote <= 0) break;
+    done += static_cast<size_t>(wrote);
   }
   copy.resize(done);
   const ssize_t got = pread(file, copy.data(), done, 0);
