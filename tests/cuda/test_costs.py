@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -30,12 +31,19 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def counted() -> dict[str, Any]:
-    """What the program has counted."""
-    done = run(str(Path(costs_program.__file__)))
-    assert done.returncode == 0, done.stderr
-    made: dict[str, Any] = json.loads(done.stdout)
-    return made
+def counted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the program has counted: once for all processes of a run, since it takes a minute."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    made = folder / "costs.json"
+    with (folder / "costs.lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            done = run(str(Path(costs_program.__file__)))
+            assert done.returncode == 0, done.stderr
+            made.write_text(done.stdout, encoding="utf-8")
+    found: dict[str, Any] = json.loads(made.read_text(encoding="utf-8"))
+    return found
 
 
 @pytest.mark.parametrize("name", NAMES)
