@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
     ROOT / "accel" / "softcuda",
+    ROOT / "accel" / "cpu",
     ROOT / "accel" / "include",
     ROOT / "tests" / "softcuda",
     ROOT / "tests" / "cuda",
@@ -24,7 +25,7 @@ def main() -> int:
         for path in sorted(folder.rglob(f"*.{suffix}"))
     ]
     files += sorted((ROOT / "accel" / "cuda" / "kernels").glob("*.cu*"))
-    style = FOLDERS[0] / ".clang-format"
+    style = ROOT / "accel" / "softcuda" / ".clang-format"
     command = ["clang-format", "--dry-run", "-Werror", f"--style=file:{style}", *files]
     return subprocess.run(command, check=False).returncode
 
