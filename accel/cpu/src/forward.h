@@ -145,7 +145,7 @@ class Forward {
   }
 
   // A vector of units of lane n of the step.
-  void units(size_t n, int unit) {
+  [[gnu::flatten]] void units(size_t n, int unit) {
     const int count = sizes_.hidden - unit;
     const T* const gates = gates_[n] + first_gate<T>(unit, C::kFused);
     V h;

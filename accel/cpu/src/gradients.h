@@ -76,8 +76,12 @@ class WeightGradient {
       const T* const from =
           d_a.numbers + static_cast<size_t>(row + k) * d_a.length + static_cast<size_t>(column);
       for (int tile = 0; tile < width; tile += kTileRows) {
-        const int height = std::min(kTileRows, width - tile);
-        for (int r = 0; r < height; ++r) strips[tile * kRows + k * kTileRows + r] = from[tile + r];
+        T* const to = strips + tile * kRows + k * kTileRows;
+        if (width - tile >= kTileRows) {
+          std::memcpy(to, from + tile, kTileRows * sizeof(T));
+        } else {
+          std::copy(from + tile, from + width, to);
+        }
       }
     }
   }
