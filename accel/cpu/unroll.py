@@ -124,7 +124,7 @@ class CythonUnroll:
             raise UnsupportedCase(f"unroll {self.name!r} cannot run {cell}: {found}")
         dtype, N, H = batch.dtype, batch.total_steps, cell.hidden_size
         layout = Layout.of(cell, dtype)
-        threads = self.num_threads or len(os.sched_getaffinity(0))
+        threads = self.num_threads or _cores()
         laid_out = lay_out(batch.lengths, H, threads, self.lanes)
         offsets = np.ascontiguousarray(batch.offsets)
         empty, copy = self.workspace.empty, self.workspace.copy
@@ -195,6 +195,13 @@ class CythonUnroll:
 
     def _instructions(self) -> InstructionSet | str:
         return best() if self.instruction_set is None else load(self.instruction_set)
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _parameter_gradients(

@@ -63,7 +63,8 @@ class Workspace:
         if nbytes < _LEAST_BYTES:
             return np.empty(shape, dtype)
         lease = _Lease(self, self._taken(_block_size(nbytes)))
-        return np.asarray(lease)[:nbytes].view(dtype).reshape(shape)
+        made: Array = np.asarray(lease)[:nbytes].view(dtype).reshape(shape)
+        return made
 
     def copy(self, array: Array) -> Array:
         """A C-contiguous copy of an array."""

@@ -26,8 +26,8 @@ constexpr int first_gate(int unit, int gates) {
   return unit / kGroup<T> * kGroup<T> * gates + unit % kGroup<T>;
 }
 
-// GATES: of a row, each `units` columns wide. Of a step's products with W_hh, the first has FUSED
-// gates, which begin at column kFirst of the row.
+// GATES: of a unit. FUSED of them come from a step's first product with W_hh; of a cell with a
+// candidate, that comes from a second one.
 template <int GATES, int FUSED>
 struct PlainCell {
   static constexpr int kGates = GATES, kFused = FUSED, kCotangents = GATES;

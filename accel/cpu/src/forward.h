@@ -38,8 +38,8 @@ class Forward {
   using V = Vector<T>;
 
   Forward(const ForwardArguments<T>& with, const Sizes<Cell, T>& sizes,
-          const ForwardWeights<Cell, T>& weights, Barrier& barrier, Teams teams, int thread)
-      : with_(with), sizes_(sizes), weights_(weights), barrier_(barrier) {
+          const ForwardWeights<Cell, T>& weights, Barrier& barrier, Teams teams, int thread, T* rh)
+      : with_(with), sizes_(sizes), weights_(weights), barrier_(barrier), rh_(rh) {
     const int team = thread / teams.members, member = thread % teams.members;
     own_ = share(sizes.units / kGroup<T>, member, teams.members, kGroupsAtOnce<C>);
     for (int lane = team; lane < with.schedule.lanes; lane += teams.count) {
@@ -50,9 +50,6 @@ class Forward {
     a_.resize(lanes), gates_.resize(lanes), candidate_.resize(lanes), rh_out_.resize(lanes);
     y_.resize(lanes), c_.resize(lanes);
   }
-
-  // r h of each lane, where the members of a team share it.
-  void use(T* rh) { rh_ = rh; }
 
   void run() {
     while (place()) {
@@ -194,7 +191,7 @@ class Forward {
   int count_ = 0;
   std::vector<const T*> h_prev_, c_prev_, rh_in_;
   std::vector<T*> a_, gates_, candidate_, rh_out_, y_, c_;
-  T* rh_ = nullptr;
+  T* rh_;  // r h of each lane, which the members of a team share
 };
 
 // Rows of x in a range times W_ih.
@@ -232,11 +229,11 @@ void forward(const ForwardArguments<T>& with, Teams teams) {
   parts.reserve(static_cast<size_t>(teams.threads()));
   for (int team = 0; team < teams.count; ++team) {
     barriers.push_back(std::make_unique<Barrier>(teams.members));
+    const size_t before = static_cast<size_t>(team * divided_up(lanes, teams.count));
+    T* const of_team = rh.empty() ? nullptr : rh.data() + before * static_cast<size_t>(sizes.units);
     for (int member = 0; member < teams.members; ++member) {
-      const int thread = team * teams.members + member;
-      parts.emplace_back(with, sizes, weights, *barriers.back(), teams, thread);
-      const int before = team * divided_up(lanes, teams.count);
-      parts.back().use(rh.data() + static_cast<size_t>(before) * static_cast<size_t>(sizes.units));
+      parts.emplace_back(with, sizes, weights, *barriers.back(), teams,
+                         team * teams.members + member, of_team);
     }
   }
   const std::int64_t rows = with.schedule.rows;
