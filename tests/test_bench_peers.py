@@ -198,7 +198,7 @@ def test_threads_that_nobody_knows_are_told():
 
 def test_an_unroll_is_timed_in_the_direction_of_the_case():
     case = make_case(rr.GRU(2, 3), "float64", reverse=True)
-    runner = unroll_runner.prepare(case, rr.Packed())
+    runner = unroll_runner.prepare(case, rr.Packed(), 1)
     assert_right(case, runner.results())
     assert np.array_equal(runner.forward().output.values, runner.results()["output"])
 
@@ -287,3 +287,20 @@ def test_the_standard_workloads():
     assert single.lengths.tolist() == [200]
     (equal,) = (w for w in workloads if w.law == "equal")
     assert equal.lengths.tolist() == [50] * 32
+
+
+class Threaded(rr.Packed):
+    """An unroll that can be told how many threads to use."""
+
+    def __init__(self, num_threads: int | None = None) -> None:
+        super().__init__()
+        self.num_threads = num_threads
+
+
+def test_an_unroll_is_told_its_threads_where_it_does_not_say_them_itself() -> None:
+    case = make_case(rr.GRU(2, 3), "float64")
+    for given, expected in ((None, 2), (1, 1)):
+        unroll = Threaded(given)
+        runner = unroll_runner.prepare(case, unroll, 2)
+        assert runner.forward().tape.unroll.num_threads == expected
+        assert unroll.num_threads == given

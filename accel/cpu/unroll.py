@@ -23,6 +23,9 @@ from .workspace import Workspace
 
 __all__ = ["CythonUnroll"]
 
+# Floating-point operations that are worth a thread, which takes some 30 us to start.
+_LEAST_WORK = 4_000_000
+
 
 class _Saved(NamedTuple):
     """The tape."""
@@ -45,7 +48,8 @@ class CythonUnroll:
     Parameters
     ----------
     num_threads : int, optional
-        Threads that work during a call; the cores of this process if None.
+        Threads that work during a call. If None, the cores that this process may use, or fewer
+        where there is too little to do for all of them.
     lanes : int, optional
         S; chosen from the lengths if None.
     instruction_set : {"avx512", "avx2", "baseline"}, optional
@@ -124,7 +128,7 @@ class CythonUnroll:
             raise UnsupportedCase(f"unroll {self.name!r} cannot run {cell}: {found}")
         dtype, N, H = batch.dtype, batch.total_steps, cell.hidden_size
         layout = Layout.of(cell, dtype)
-        threads = self.num_threads or _cores()
+        threads = self.num_threads or _useful_threads(layout, cell.input_size, N)
         laid_out = lay_out(batch.lengths, H, threads, self.lanes)
         offsets = np.ascontiguousarray(batch.offsets)
         empty, copy = self.workspace.empty, self.workspace.copy
@@ -195,6 +199,13 @@ class CythonUnroll:
 
     def _instructions(self) -> InstructionSet | str:
         return best() if self.instruction_set is None else load(self.instruction_set)
+
+
+def _useful_threads(layout: Layout, input_size: int, rows: int) -> int:
+    """As many as there are cores, each with work that takes longer than its start."""
+    H = layout.hidden_size
+    products = 2 * rows * layout.gates * H * (input_size + H)
+    return max(1, min(_cores(), products // _LEAST_WORK))
 
 
 def _cores() -> int:

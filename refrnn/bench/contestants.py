@@ -228,7 +228,7 @@ def prepare(
     if contestant.kind == "unroll":
         from . import unroll_runner
 
-        return unroll_runner.prepare(case, find_unroll(contestant.spec))
+        return unroll_runner.prepare(case, find_unroll(contestant.spec), threads)
     peer = PEERS[contestant.spec]
     options = {**peer.options, **(peer.weighed if weighed else {})}
     prepared: Prepared | str = importlib.import_module(peer.module).prepare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,7 +53,14 @@ class UnrollRunner:
         }
 
 
-def prepare(case: Case, unroll: Unroll) -> UnrollRunner | str:
-    """A runner, or the reason why this unroll does not run this case."""
+def prepare(case: Case, unroll: Unroll, threads: int) -> UnrollRunner | str:
+    """A runner, or the reason why this unroll does not run this case.
+
+    An unroll that can be told the number of its threads by an attribute ``num_threads``, and was
+    not, is told it here.
+    """
+    if getattr(unroll, "num_threads", threads) is None:
+        unroll = copy.copy(unroll)
+        unroll.num_threads = threads  # type: ignore[attr-defined]
     reason = unroll.supports(case.cell, case.dtype, reverse=case.reverse)
     return reason or UnrollRunner(case, unroll)

@@ -12,6 +12,7 @@ import refrnn_accel
 from hypothesis import given
 from hypothesis import strategies as st
 from refrnn_accel.cpu import CythonUnroll, instruction_sets
+from refrnn_accel.cpu import unroll as unroll_module
 
 import refrnn as rr
 from refrnn.comparison import Case
@@ -169,3 +170,14 @@ def test_the_kernels_are_those_that_are_meant() -> None:
         found = instruction_sets.load(name)
         assert isinstance(found, instruction_sets.InstructionSet)
         assert str(found.kernels.__file__).startswith(folder)
+
+
+@pytest.mark.parametrize(("rows", "threads"), [(10, 1), (1500, 4)])
+def test_little_work_has_one_thread(
+    rows: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unroll_module, "_cores", lambda: 4)
+    case = drawn_case(rr.LSTM(40, 40), "float32", [rows // 5] * 5)
+    for unroll, expected in ((CythonUnroll(), threads), (CythonUnroll(num_threads=3), 3)):
+        choices = rr.forward(case.cell, case.parameters, case.batch, unroll=unroll).plan.choices
+        assert choices["teams"] * choices["members"] == expected
