@@ -103,9 +103,9 @@ class build_optional(build_ext):
 
     def translate(self, ext):
         """Make C++ of Cython, away from the sources."""
-        from Cython.Build import cythonize
-
         if any(source.endswith(".pyx") for source in ext.sources):
+            from Cython.Build import cythonize
+
             with self.one_translates:
                 (made,) = cythonize(ext, build_dir=self.build_temp, quiet=True)
             ext.sources = made.sources

@@ -49,7 +49,7 @@ def prepare(folder: Path, parts: str | None, *sources: str) -> Path:
         assert found == 1
     (folder / "setup.py").write_text(text)
     (folder / "accel/softcuda/src/part").mkdir(parents=True)
-    for part in ("", "softcuda", "cuda", "cuda/kernels"):
+    for part in ("", "cpu", "softcuda", "cuda", "cuda/kernels"):
         (folder / "accel" / part).mkdir(exist_ok=True)
         for path in (*(ACCEL / part).glob("*.py"), *(ACCEL / part).glob("*.cu*")):
             shutil.copy(path, folder / "accel" / part)
@@ -120,6 +120,18 @@ def test_a_missing_compiler_is_named(tmp_path: Path) -> None:
     assert parts["refrnn_accel.x"]["built"] is False
     assert "no-such-compiler" in parts["refrnn_accel.x"]["error"]
     assert parts["refrnn_accel.x"]["command"].startswith("no-such-compiler ")
+
+
+def test_where_cython_is_missing_that_is_the_reason(tmp_path: Path) -> None:
+    compiler = prepare(tmp_path, '[Extension("refrnn_accel.x", ["accel/x.pyx"])]')
+    (tmp_path / "accel/x.pyx").write_text("")
+    (tmp_path / "Cython").mkdir()
+    (tmp_path / "Cython/__init__.py").write_text("raise ModuleNotFoundError('there is no Cython')")
+    run_setup(tmp_path, str(compiler), "build_ext", "--build-lib", "out")
+    record = json.loads((tmp_path / "out/refrnn_accel/_build.json").read_text())
+    part = record["parts"]["refrnn_accel.x"]
+    assert part["built"] is False
+    assert "there is no Cython" in part["error"]
 
 
 # --- the library of softcuda, which no Python imports ---
