@@ -21,7 +21,7 @@ _FLAGS = (
 #: Of the compiler and the linker, beside those of a module: what is out of bounds or undefined ends
 #: the process with a report.
 CHECKED = (
-    "-g", "-O1", "-fno-omit-frame-pointer", "-D_GLIBCXX_ASSERTIONS",
+    "-g1", "-O1", "-fno-omit-frame-pointer", "-D_GLIBCXX_ASSERTIONS",
     "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
 )  # fmt: skip
 _AVX2 = ("-mavx2", "-mfma")

@@ -57,7 +57,7 @@ def main() -> int:
             "REFRNN_CHECKED": str(folder),
         }
         arguments = sys.argv[1:] or ["tests/cpu"]
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+        command = [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", *arguments]
         return subprocess.run(command, env={**os.environ, **settings}, check=False).returncode
 
 

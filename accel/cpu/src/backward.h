@@ -129,7 +129,7 @@ class Backward {
   }
 
   // A vector of units of a lane: the cotangents of its pre-activations.
-  [[gnu::flatten]] void units(size_t n, int unit) {
+  REFRNN_FLAT void units(size_t n, int unit) {
     const int count = sizes_.hidden - unit;
     const size_t row = static_cast<size_t>(cursor_[n]->row());
     const T* const a = with_.a + row * static_cast<size_t>(sizes_.row);

@@ -142,7 +142,7 @@ class Forward {
   }
 
   // A vector of units of lane n of the step.
-  [[gnu::flatten]] void units(size_t n, int unit) {
+  REFRNN_FLAT void units(size_t n, int unit) {
     const int count = sizes_.hidden - unit;
     const T* const gates = gates_[n] + first_gate<T>(unit, C::kFused);
     V h;

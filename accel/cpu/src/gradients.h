@@ -102,8 +102,8 @@ class WeightGradient {
   using Add = void (*)(const T*, int, const T*, T* const*, int);
 
   template <int ROWS, int VECTORS>
-  [[gnu::flatten]] static void add(const T* strip, int count, const T* panel, T* const* out,
-                                   int column) {
+  REFRNN_FLAT static void add(const T* strip, int count, const T* panel, T* const* out,
+                              int column) {
     tiles::Tile<T, ROWS, VECTORS> tile;
     tile.load_from([&](int r) { return out[r] + column; });
     tile.add_products(count, panel, [&](int r, int k) { return strip[k * kTileRows + r]; });

@@ -115,8 +115,8 @@ class Tile {
 
 // in[r][first .. first + depth) times the panel. Flattened, or the sums would be in memory.
 template <class T, int ROWS, int VECTORS>
-[[gnu::flatten]] void multiply(const T* const* in, int first, int depth, const T* panel,
-                               T* const* out, int column, Start start, const T* bias) {
+REFRNN_FLAT void multiply(const T* const* in, int first, int depth, const T* panel, T* const* out,
+                          int column, Start start, const T* bias) {
   Tile<T, ROWS, VECTORS> tile;
   if (start == Start::kThere) tile.load_from([&](int r) { return out[r] + column; });
   if (start == Start::kBias) tile.load_from([&](int) { return bias + column; });

@@ -5,6 +5,14 @@
 
 #include <algorithm>
 
+// Of a function that has all it calls inlined; not where every access is checked, which takes
+// minutes to compile then and is not to be fast.
+#if defined(__SANITIZE_ADDRESS__)
+#define REFRNN_FLAT
+#else
+#define REFRNN_FLAT [[gnu::flatten]]
+#endif
+
 namespace refrnn {
 
 // Bytes of a vector, and how large a tile of sums the registers hold: rows, and vectors of a row.
