@@ -1,4 +1,7 @@
-"""What must be true bit by bit: a sequence's results are its own, however it is run."""
+"""What must be true bit by bit: a sequence's results are its own, however it is run.
+
+That neighbours change no bit is a property of refrnn.testing, which test_unroll.py holds.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from refrnn_accel.cpu import CythonUnroll, instruction_sets
 
-from refrnn.comparison import Case, Results, run_case
+from refrnn.comparison import Case, run_case
 from refrnn.testing.holding import hold_bitwise
-from refrnn.testing.rearranging import is_parameter, rows_of, scatter, take
 from refrnn.testing.strategies import cases, lengths
 
+from ..kernel_cells import CELLS, DTYPES, bad_values_change_no_bit_of_others, examples
 from .test_unroll import drawn_case
-from .unrolls_and_cells import CELLS, DTYPES, INSTRUCTION_SETS, cells, examples, unrolls
+from .unrolls_and_cells import INSTRUCTION_SETS, cells, unrolls
 
 #: Those whose multiply-adds are rounded once.
 FUSED = [name for name in INSTRUCTION_SETS if name != "baseline"]
@@ -25,11 +28,6 @@ def some_case(data: st.DataObject, name: str, dtype: str | None = None) -> Case:
         cases(cell=cells(name), dtype=dtype, batch_lengths=lengths(max_batch=12))
     )
     return made
-
-
-def of_sequences(case: Case, results: Results) -> Results:
-    """Without the gradients of parameters, which are sums over sequences."""
-    return {name: array for name, array in results.items() if not is_parameter(case, name)}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -71,23 +69,6 @@ def test_no_bit_depends_on_the_vectors(name: str, data: st.DataObject) -> None:
         hold_bitwise(run_case(case, CythonUnroll(instruction_set=instruction_set)), expected)
 
 
-@pytest.mark.parametrize("name", CELLS)
-@examples(20, 500)
-@given(data=st.data())
-def test_no_bit_of_a_sequence_depends_on_order_or_neighbours(
-    name: str, data: st.DataObject
-) -> None:
-    unroll, case = data.draw(unrolls()), some_case(data, name)
-    whole = run_case(case, unroll)
-    count = case.batch.batch_size
-    order = np.array(data.draw(st.permutations(range(count))), np.int64)
-    chosen = order[: data.draw(st.integers(0, count))]
-    for some in (order, chosen):
-        got = {key: array.copy() for key, array in whole.items()}
-        scatter(case, some, run_case(take(case, some), unroll), into=got)
-        hold_bitwise(of_sequences(case, got), of_sequences(case, whole))
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", CELLS)
 @examples(10, 100)
@@ -95,22 +76,7 @@ def test_no_bit_of_a_sequence_depends_on_order_or_neighbours(
 def test_what_is_not_finite_changes_no_bit_of_the_others(
     name: str, bad: float, data: st.DataObject
 ) -> None:
-    unroll, case = data.draw(unrolls()), some_case(data, name)
-    expected = run_case(case, unroll)
-    for victim in range(case.batch.batch_size):
-        states = [array.copy() for array in case.state_0]
-        for array in states:
-            array[victim] = bad
-        values = case.batch.values.copy()
-        values[rows_of(case, "output", np.array([victim]))] = bad
-        broken = case._replace(
-            batch=case.batch.with_values(values), state_0=case.state_0._make(states)
-        )
-        got = run_case(broken, unroll)
-        others = np.delete(np.arange(case.batch.batch_size), victim)
-        for key, array in of_sequences(case, expected).items():
-            rows = rows_of(case, key, others)
-            hold_bitwise({key: got[key][rows]}, {key: array[rows]})
+    bad_values_change_no_bit_of_others(data.draw(unrolls()), some_case(data, name), bad)
 
 
 def test_there_are_instruction_sets_to_compare() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from refrnn_accel.cpu.lanes import lay_out
 from refrnn_accel.cpu.layout import Layout
 
-from .unrolls_and_cells import CELLS, DTYPES
+from ..kernel_cells import CELLS, DTYPES
 
 
 @given(

@@ -19,7 +19,7 @@ from refrnn_accel.cpu.layout import Layout
 import refrnn as rr
 from refrnn.unroll.base import AnyCell, Unroll
 
-from .unrolls_and_cells import CELLS
+from ..kernel_cells import CELLS
 
 LENGTHS = [7, 0, 300, 120, 1, 190, 300, 50, 400, 500]
 N = sum(LENGTHS)

@@ -15,7 +15,7 @@ from refrnn_accel.cpu import CythonUnroll, instruction_sets
 from refrnn_accel.cpu import unroll as unroll_module
 
 import refrnn as rr
-from refrnn.comparison import Case
+from refrnn.comparison import Case, run_case
 from refrnn.errors import UnsupportedCase
 from refrnn.testing.properties import (
     PROPERTIES,
@@ -26,7 +26,8 @@ from refrnn.testing.properties import (
 from refrnn.testing.refusals import BAD_BACKWARD, BAD_FORWARD
 from refrnn.testing.strategies import cases, lengths
 
-from .unrolls_and_cells import CELLS, DTYPES, INSTRUCTION_SETS, cells, examples, unrolls
+from ..kernel_cells import CELLS, DTYPES, examples
+from .unrolls_and_cells import INSTRUCTION_SETS, cells, unrolls
 
 OTHERS = [p for p in (*PROPERTIES, neighbours_change_no_bit) if p != agrees_with_the_definition]
 
@@ -181,3 +182,21 @@ def test_little_work_has_one_thread(
     for unroll, expected in ((CythonUnroll(), threads), (CythonUnroll(num_threads=3), 3)):
         choices = rr.forward(case.cell, case.parameters, case.batch, unroll=unroll).plan.choices
         assert choices["teams"] * choices["members"] == expected
+
+
+@pytest.mark.parametrize("hidden_size", [5, 20])
+@pytest.mark.parametrize("name", [name for name in CELLS if name != "rnn_relu"])
+def test_an_infinite_input_only_saturates(name: str, hidden_size: int) -> None:
+    """Units that fill the last vector have weights 0, and 0 times infinity must not get about."""
+    case = drawn_case(CELLS[name](1, hidden_size), "float64", [4, 2, 3])
+    values = case.batch.values.copy()
+    values[1] = np.inf
+    case = case._replace(batch=case.batch.with_values(values))
+    expected = run_case(case, rr.PerSequence())
+    for instruction_set in INSTRUCTION_SETS:
+        got = run_case(case, CythonUnroll(instruction_set=instruction_set))
+        for key, array in expected.items():
+            assert np.array_equal(np.isnan(got[key]), np.isnan(array)), key
+            there = ~np.isnan(array)
+            assert there.any() or key == "d_W_ih"
+            np.testing.assert_allclose(got[key][there], array[there], rtol=1e-9, atol=1e-12)

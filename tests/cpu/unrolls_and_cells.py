@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from hypothesis import settings
 from hypothesis import strategies as st
 from refrnn_accel.cpu import CythonUnroll, instruction_sets
 
-import refrnn as rr
-from refrnn.activations import activation
 from refrnn.unroll.base import AnyCell
 
-CELLS: dict[str, Callable[..., AnyCell]] = {
-    "rnn_tanh": rr.RNN,
-    "rnn_relu": lambda *sizes, **more: rr.RNN(*sizes, activation=activation("relu"), **more),
-    "lstm": rr.LSTM,
-    "gru_reset_after": rr.GRU,
-    "gru_reset_before": lambda *sizes, **more: rr.GRU(*sizes, reset_after=False, **more),
-}
-DTYPES = ("float32", "float64")
+from ..kernel_cells import CELLS
 
 #: All that this machine has, each of which is forced.
 INSTRUCTION_SETS = instruction_sets.available()
@@ -29,7 +17,7 @@ HIDDEN_SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 48, 65, 70, 130)
 
 
 def cells(name: str) -> st.SearchStrategy[AnyCell]:
-    """A cell of :data:`CELLS`, of sizes that are multiples of nothing."""
+    """A cell of CELLS, of sizes that are multiples of nothing."""
     return st.builds(
         lambda i, h, b: CELLS[name](i, h, biases=b),
         st.sampled_from([1, 2, 3, 5, 17, 70]),
@@ -46,9 +34,3 @@ def unrolls(draw: st.DrawFn, instruction_set: str | None = None) -> CythonUnroll
         lanes=draw(st.sampled_from([None, 1, 2, 3, 7, 30])),
         instruction_set=instruction_set or draw(st.sampled_from(INSTRUCTION_SETS)),
     )
-
-
-def examples(in_ci: int, in_nightly: int) -> settings:
-    """So many examples: between the profiles for every change, and for every night."""
-    is_nightly = settings().max_examples > 500
-    return settings(max_examples=in_nightly if is_nightly else in_ci, deadline=None)

@@ -14,14 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from refrnn_accel.cuda import CudaUnroll, unroll
 
-from refrnn.comparison import Case, Results, run_case
+from refrnn.comparison import Case, run_case
 from refrnn.ragged import RaggedBatch
 from refrnn.testing.holding import hold_bitwise
-from refrnn.testing.rearranging import is_parameter, rows_of, scatter, take
+from refrnn.testing.rearranging import scatter, take
 from refrnn.testing.strategies import cases
 
+from ..kernel_cells import CELLS, DTYPES, bad_values_change_no_bit_of_others, examples, of_sequences
 from .other_devices import run_module
-from .ways import CELLS, DTYPES, VARIANTS, cells, examples, unrolls_and_cases, ways
+from .ways import VARIANTS, cells, unrolls_and_cases, ways
 
 # Each of them compiles every kernel anew.
 OTHER_CAPABILITIES = (75, 80, 100, 120) if settings().max_examples > 500 else ()
@@ -33,11 +34,6 @@ def case_of(data: st.DataObject, name: str, dtype: str, *hidden_sizes: int) -> C
     cell = cells(name, st.sampled_from(hidden_sizes))
     made: Case = data.draw(cases(cell=cell, dtype=dtype, batch_lengths=LENGTHS))
     return made
-
-
-def of_sequences(case: Case, results: Results) -> Results:
-    """Without the gradients of parameters, which are sums over sequences."""
-    return {name: array for name, array in results.items() if not is_parameter(case, name)}
 
 
 # A way that is forced is compared with the first that fits, so that all are with all.
@@ -99,21 +95,7 @@ def test_what_is_not_finite_changes_no_bit_of_the_others(
 ) -> None:
     name = data.draw(st.sampled_from([key for key in CELLS if key != "rnn_relu"]))
     forced, case = data.draw(unrolls_and_cases(name, variant=variant))
-    expected = run_case(case, forced)
-    for victim in range(case.batch.batch_size):
-        states = [array.copy() for array in case.state_0]
-        for array in states:
-            array[victim] = bad
-        values = case.batch.values.copy()
-        values[rows_of(case, "output", np.array([victim]))] = bad
-        got = run_case(
-            case._replace(batch=case.batch.with_values(values), state_0=case.state_0._make(states)),
-            forced,
-        )
-        others = np.delete(np.arange(case.batch.batch_size), victim)
-        for key, array in of_sequences(case, expected).items():
-            rows = rows_of(case, key, others)
-            hold_bitwise({key: got[key][rows]}, {key: array[rows]})
+    bad_values_change_no_bit_of_others(forced, case, bad)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

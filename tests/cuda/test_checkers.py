@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from ..kernel_cells import CELLS, DTYPES
 from .other_devices import run_module
-from .ways import CELLS, DTYPES
 
 SEEDS = range(200 if settings().max_examples > 500 else 2)
 SCHEDULES: list[dict[str, Any]] = [

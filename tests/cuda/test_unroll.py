@@ -23,8 +23,9 @@ from refrnn.testing.properties import (
 from refrnn.testing.refusals import BAD_BACKWARD, BAD_FORWARD
 from refrnn.testing.strategies import cases
 
+from ..kernel_cells import CELLS, DTYPES, examples
 from .other_devices import run_tests
-from .ways import CELLS, DTYPES, HIDDEN_SIZES, VARIANTS, cells, examples, unrolls_and_cases, ways
+from .ways import HIDDEN_SIZES, VARIANTS, cells, unrolls_and_cases, ways
 
 OTHERS = [p for p in (*PROPERTIES, neighbours_change_no_bit) if p != agrees_with_the_definition]
 

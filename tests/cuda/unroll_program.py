@@ -16,7 +16,8 @@ from refrnn_accel.cuda import CudaUnroll
 from refrnn.comparison import Case, run_case
 from refrnn.ragged import RaggedBatch
 
-from .ways import CELLS, DTYPES, ways
+from ..kernel_cells import CELLS, DTYPES
+from .ways import ways
 
 LENGTHS = (3, 0, 1, 4, 1)
 HIDDEN_SIZE = 20

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from hypothesis import settings
 from hypothesis import strategies as st
 from refrnn_accel.cuda import CudaUnroll, planner
 from refrnn_accel.cuda.cells import kernel_cell
 from refrnn_accel.cuda.context import first_device
 
-import refrnn as rr
-from refrnn.activations import activation
 from refrnn.comparison import Case
 from refrnn.testing.strategies import cases, lengths
 from refrnn.unroll.base import AnyCell
 
-CELLS: dict[str, Callable[..., AnyCell]] = {
-    "rnn_tanh": rr.RNN,
-    "rnn_relu": lambda *sizes, **more: rr.RNN(*sizes, activation=activation("relu"), **more),
-    "lstm": rr.LSTM,
-    "gru_reset_after": rr.GRU,
-    "gru_reset_before": lambda *sizes, **more: rr.GRU(*sizes, reset_after=False, **more),
-}
-DTYPES = ("float32", "float64")
+from ..kernel_cells import CELLS
 
 #: Clusters are there from compute capability 9.0 on; the others are always.
 VARIANTS = [
@@ -73,9 +62,3 @@ def unrolls_and_cases(
     way = draw(st.sampled_from(ways(made.cell, made.dtype, variant)))
     lanes = draw(st.sampled_from([None, 1, 2, 3]))
     return CudaUnroll(lanes=lanes, **way), made
-
-
-def examples(in_ci: int, in_nightly: int) -> settings:
-    """So many examples: between the profiles for every change, and for every night."""
-    is_nightly = settings().max_examples > 500
-    return settings(max_examples=in_nightly if is_nightly else in_ci, deadline=None)

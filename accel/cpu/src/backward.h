@@ -1,8 +1,6 @@
 // Backward: the lanes of forward from the last steps to the first, then the products of all rows.
 #pragma once
 
-#include <memory>
-
 #include "forward.h"
 #include "gradients.h"
 
@@ -37,7 +35,7 @@ class Backward {
            const BackwardWeights<Cell, T>& weights, Barrier& barrier, Teams teams, int thread,
            T* carried)
       : with_(with), sizes_(sizes), weights_(weights), barrier_(barrier) {
-    const int team = thread / teams.members, member = thread % teams.members;
+    const int team = teams.team(thread), member = teams.member(thread);
     own_ = share(sizes.units / kGroup<T>, member, teams.members,
                  std::max(1, kTileVectors / kGroupVectors));
     for (int lane = team; lane < with.schedule.lanes; lane += teams.count) {
@@ -53,7 +51,7 @@ class Backward {
     while (place()) {
       each_unit([&](size_t n, int unit) { units(n, unit); });
       barrier_.wait();
-      if constexpr (C::kHasCandidate && !C::kHasQ) {
+      if constexpr (C::kHasRh) {
         multiply(weights_.candidate, own_.begin * kGroupVectors, own_.end * kGroupVectors,
                  Rows<T>{d_candidate_.data(), d_rh_.data(), count_}, Start::kZero);
         each_unit([&](size_t n, int unit) { reset(n, unit); });
@@ -72,7 +70,7 @@ class Backward {
   }
 
   // Numbers that a unit of a lane carries: d_h; d_c; d_rh.
-  static constexpr int kCarried = 1 + C::kHasC + (C::kHasCandidate && !C::kHasQ);
+  static constexpr int kCarried = 1 + C::kHasC + C::kHasRh;
 
  private:
   size_t at(std::int64_t row) const {
@@ -263,18 +261,14 @@ void backward(const BackwardArguments<T>& with, Teams teams) {
   const Sizes<Cell, T> sizes{with.input_size, with.hidden_size};
   BackwardWeights<Cell, T> weights(sizes);
   Barrier all(teams.threads());
-  std::vector<std::unique_ptr<Barrier>> barriers;
+  TeamBarriers barriers(teams);
   std::vector<Backward<Cell, T>> parts;
   std::vector<T> carried(static_cast<size_t>(with.schedule.lanes) *
                          static_cast<size_t>(Backward<Cell, T>::kCarried * sizes.units));
   const std::vector<const T*> before = previous_states(with);
   parts.reserve(static_cast<size_t>(teams.threads()));
-  for (int team = 0; team < teams.count; ++team) {
-    barriers.push_back(std::make_unique<Barrier>(teams.members));
-    for (int member = 0; member < teams.members; ++member) {
-      parts.emplace_back(with, sizes, weights, *barriers.back(), teams,
-                         team * teams.members + member, carried.data());
-    }
+  for (int thread = 0; thread < teams.threads(); ++thread) {
+    parts.emplace_back(with, sizes, weights, barriers.of(thread), teams, thread, carried.data());
   }
   const std::int64_t rows = with.schedule.rows;
   WeightGradient<T> of_input(rows, sizes.input), of_state(rows, sizes.hidden);
@@ -291,11 +285,10 @@ void backward(const BackwardArguments<T>& with, Teams teams) {
       return with.x + static_cast<size_t>(row) * static_cast<size_t>(sizes.input);
     });
     const auto previous = [&](std::int64_t row) { return before[static_cast<size_t>(row)]; };
-    const bool has_rh = C::kHasCandidate && !C::kHasQ;
     const Range state = share(sizes.d_row - sizes.fused, thread, threads, kTileRows);
     const Range gates = {sizes.fused + state.begin, sizes.fused + state.end};
     of_state.run({with.d_a, width}, gates, with.d_W_hh, previous);
-    if (has_rh) {
+    if constexpr (C::kHasRh) {
       of_state.run({with.d_a, width}, share(sizes.units, thread, threads, kTileRows), with.d_W_hh,
                    [&](std::int64_t row) { return with.rh + static_cast<size_t>(row) * H; });
     }

@@ -31,7 +31,7 @@ constexpr int first_gate(int unit, int gates) {
 template <int GATES, int FUSED>
 struct PlainCell {
   static constexpr int kGates = GATES, kFused = FUSED, kCotangents = GATES;
-  static constexpr bool kHasC = false, kHasQ = false, kHasCandidate = false;
+  static constexpr bool kHasC = false, kHasQ = false, kHasRh = false, kHasCandidate = false;
 };
 
 template <class T>
@@ -120,6 +120,7 @@ struct GruResetAfter : Gru<T> {
 template <class T>
 struct GruResetBefore : Gru<T> {
   using V = Vector<T>;
+  static constexpr bool kHasRh = true;
 
   static V reset(V r, V h_prev) { return sigmoid(r) * h_prev; }  // G2
   static V forward(V z, V n, V h_prev) { return Gru<T>::state(z, n, h_prev); }

@@ -19,12 +19,6 @@ struct ForwardArguments {
   T *h_n, *c_n;  // (B, H)
 };
 
-// How threads share the lanes: teams with lanes of their own, whose members share the units.
-struct Teams {
-  int count, members;
-  int threads() const { return count * members; }
-};
-
 // Groups of units that are stepped at a time: few, so that what a product has left is in the cache,
 // but enough for every product to begin with a panel.
 template <class C>
@@ -40,7 +34,7 @@ class Forward {
   Forward(const ForwardArguments<T>& with, const Sizes<Cell, T>& sizes,
           const ForwardWeights<Cell, T>& weights, Barrier& barrier, Teams teams, int thread, T* rh)
       : with_(with), sizes_(sizes), weights_(weights), barrier_(barrier), rh_(rh) {
-    const int team = thread / teams.members, member = thread % teams.members;
+    const int team = teams.team(thread), member = teams.member(thread);
     own_ = share(sizes.units / kGroup<T>, member, teams.members, kGroupsAtOnce<C>);
     for (int lane = team; lane < with.schedule.lanes; lane += teams.count) {
       cursors_.emplace_back(with.schedule, lane);
@@ -86,7 +80,7 @@ class Forward {
       gates_[n] = a_[n] + sizes_.fused;
       if constexpr (C::kHasCandidate) {
         candidate_[n] = C::kHasQ ? with_.q + row * static_cast<size_t>(sizes_.units) : a_[n];
-        if constexpr (!C::kHasQ) {
+        if constexpr (C::kHasRh) {
           rh_out_[n] = rh_ + n * static_cast<size_t>(sizes_.units);
           rh_in_[n] = rh_out_[n];
         }
@@ -98,7 +92,6 @@ class Forward {
   }
 
   void step() {
-    constexpr bool kIsPlain = !C::kHasCandidate || C::kHasQ;
     each_groups([&](int first, int end) {
       multiply(weights_.gates, C::kFused * first, C::kFused * end,
                Rows<T>{h_prev_.data(), gates_.data(), count_}, Start::kThere);
@@ -107,14 +100,14 @@ class Forward {
                  Start::kBias, weights_.candidate_bias.data());
       }
       each_vector(first, end, [&](size_t n, int unit) {
-        if constexpr (kIsPlain) {
-          units(n, unit);
-        } else {
+        if constexpr (C::kHasRh) {
           reset(n, unit);
+        } else {
+          units(n, unit);
         }
       });
     });
-    if constexpr (!kIsPlain) {
+    if constexpr (C::kHasRh) {
       barrier_.wait();
       each_groups([&](int first, int end) {
         multiply(weights_.candidate, first, end, Rows<T>{rh_in_.data(), candidate_.data(), count_},
@@ -215,26 +208,20 @@ void project(const ForwardArguments<T>& with, const Sizes<Cell, T>& sizes,
 
 template <template <class> class Cell, class T>
 void forward(const ForwardArguments<T>& with, Teams teams) {
+  using C = Cell<T>;
   const Sizes<Cell, T> sizes{with.input_size, with.hidden_size};
   ForwardWeights<Cell, T> weights(sizes);
   Barrier all(teams.threads());
-  std::vector<std::unique_ptr<Barrier>> barriers;
+  TeamBarriers barriers(teams);
   std::vector<Forward<Cell, T>> parts;
-  std::vector<T> rh;
-  const int lanes = with.schedule.lanes;
-  if constexpr (Cell<T>::kHasCandidate && !Cell<T>::kHasQ) {
-    rh.resize(static_cast<size_t>(divided_up(lanes, teams.count) * teams.count) *
-              static_cast<size_t>(sizes.units));
-  }
+  const size_t lanes = static_cast<size_t>(divided_up(with.schedule.lanes, teams.count));
+  const size_t units = C::kHasRh ? static_cast<size_t>(sizes.units) : 0;
+  std::vector<T> rh(lanes * units * static_cast<size_t>(teams.count));
   parts.reserve(static_cast<size_t>(teams.threads()));
-  for (int team = 0; team < teams.count; ++team) {
-    barriers.push_back(std::make_unique<Barrier>(teams.members));
-    const size_t before = static_cast<size_t>(team * divided_up(lanes, teams.count));
-    T* const of_team = rh.empty() ? nullptr : rh.data() + before * static_cast<size_t>(sizes.units);
-    for (int member = 0; member < teams.members; ++member) {
-      parts.emplace_back(with, sizes, weights, *barriers.back(), teams,
-                         team * teams.members + member, of_team);
-    }
+  for (int thread = 0; thread < teams.threads(); ++thread) {
+    const size_t before = lanes * units * static_cast<size_t>(teams.team(thread));
+    parts.emplace_back(with, sizes, weights, barriers.of(thread), teams, thread,
+                       rh.data() + before);
   }
   const std::int64_t rows = with.schedule.rows;
   run_threads(teams.threads(), [&](int thread) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <thread>
 #include <vector>
 
@@ -31,6 +32,28 @@ class Barrier {
 
   const int threads_;
   std::atomic<int> arrived_{0}, turn_{0};
+};
+
+// How threads share the lanes: teams with lanes of their own, whose members share the units.
+struct Teams {
+  int count, members;
+  int threads() const { return count * members; }
+  // Of a thread.
+  int team(int thread) const { return thread / members; }
+  int member(int thread) const { return thread % members; }
+};
+
+// A barrier for the members of each team.
+class TeamBarriers {
+ public:
+  explicit TeamBarriers(Teams teams) : teams_(teams) {
+    for (int team = 0; team < teams.count; ++team) barriers_.emplace_back(teams.members);
+  }
+  Barrier& of(int thread) { return barriers_[static_cast<size_t>(teams_.team(thread))]; }
+
+ private:
+  Teams teams_;
+  std::deque<Barrier> barriers_;  // which cannot be moved
 };
 
 // Runs work(0) to work(threads - 1) at the same time, the first in this thread. The work does not

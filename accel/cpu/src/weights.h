@@ -113,7 +113,7 @@ struct BackwardWeights {
   explicit BackwardWeights(const Sizes<Cell, T>& sizes)
       : input(sizes.row, sizes.input),
         gates(C::kHasQ ? sizes.row : C::kFused * sizes.units, sizes.units),
-        candidate(C::kHasCandidate && !C::kHasQ ? sizes.units : 0, sizes.units) {}
+        candidate(C::kHasRh ? sizes.units : 0, sizes.units) {}
 
   void pack(const Sizes<Cell, T>& sizes, const T* W_ih, const T* W_hh, int thread, int threads) {
     const int I = sizes.input, H = sizes.hidden;
