@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ _ACTIVATIONS = (activation("tanh"), activation("relu"))
 _FREE = {"biases", "reset_after", "activation"}
 
 
+@functools.lru_cache(maxsize=64)
 def unsupported(cell: AnyCell, dtype: np.dtype[Any]) -> str | None:
     """Why the kernels do not have a cell or a dtype; None if they have.
 

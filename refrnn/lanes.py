@@ -211,9 +211,8 @@ def _schedule(lengths: IntArray, lanes: int) -> LaneSchedule:
     start = np.full(lengths.shape, -1, dtype=np.int64)
     # (load, lane) as one integer, load * lanes + lane: orders alike and compares faster.
     heap = list(range(min(lanes, max(1, order.size))))  # no more get a sequence
-    for index, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
-        start[index], lane[index] = divmod(heap[0], lanes)
-        heapq.heapreplace(heap, heap[0] + length * lanes)
+    entries = [heapq.heapreplace(heap, heap[0] + n * lanes) for n in lengths[order].tolist()]
+    start[order], lane[order] = np.divmod(np.array(entries, dtype=np.int64), lanes)
     loads = np.zeros(lanes, dtype=np.int64)
     for entry in heap:
         load, number = divmod(entry, lanes)

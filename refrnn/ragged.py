@@ -305,7 +305,11 @@ class RaggedBatch:
 
     def with_values(self, values: Any) -> RaggedBatch:
         """A batch of the same lengths with other rows, shape (N, any F)."""
-        return RaggedBatch(values, self._lengths)
+        made = object.__new__(type(self))
+        made._values = _check_values(values)
+        check_total(self._lengths, _layout(made._values)[0][0])
+        made._lengths, made._offsets = self._lengths, self._offsets  # nobody can change them
+        return made
 
     def permute(self, order: Any) -> RaggedBatch:
         """The batch whose sequence b is this one's sequence ``order[b]``; rows are copied.

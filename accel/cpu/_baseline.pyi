@@ -1,7 +1,13 @@
 from refrnn.types import Array
 
+class Crew: ...
+
 def has_instructions(name: str) -> bool: ...
+def scratch_sizes(
+    cell: int, input_size: int, hidden_size: int, threads: int, itemsize: int
+) -> tuple[int, int]: ...
 def forward(
+    crew: Crew,
     cell: int,
     teams: int,
     members: int,
@@ -16,14 +22,18 @@ def forward(
     b_hn: Array | None,
     h_0: Array,
     c_0: Array | None,
+    x_kept: Array,
     a: Array,
     y: Array,
     c: Array | None,
     q: Array | None,
+    output: Array,
     h_n: Array,
     c_n: Array | None,
+    scratch: Array,
 ) -> None: ...
 def backward(
+    crew: Crew,
     cell: int,
     teams: int,
     members: int,
@@ -50,5 +60,7 @@ def backward(
     d_c_0: Array | None,
     d_W_ih: Array,
     d_W_hh: Array,
-    d_bias: Array,
+    d_b_ih: Array | None,
+    d_b_hh: Array | None,
+    scratch: Array,
 ) -> None: ...

@@ -18,6 +18,9 @@ cdef extern from "kernels.h" namespace "refrnn" nogil:
         int count
         int members
 
+    cdef cppclass CppCrew "refrnn::Crew":
+        pass
+
     cdef cppclass ForwardArguments[T]:
         Schedule schedule
         int input_size
@@ -29,10 +32,12 @@ cdef extern from "kernels.h" namespace "refrnn" nogil:
         const T* b_hn
         const T* h_0
         const T* c_0
+        T* x_kept
         T* a
         T* y
         T* c
         T* q
+        T* output
         T* h_n
         T* c_n
 
@@ -59,12 +64,17 @@ cdef extern from "kernels.h" namespace "refrnn" nogil:
         T* d_c_0
         T* d_W_ih
         T* d_W_hh
-        T* d_bias
+        T* d_b_ih
+        T* d_b_hh
 
-    void run_forward(int cell, const ForwardArguments[float]& arguments, Teams teams) except +
-    void run_forward(int cell, const ForwardArguments[double]& arguments, Teams teams) except +
-    void run_backward(int cell, const BackwardArguments[float]& arguments, Teams teams) except +
-    void run_backward(int cell, const BackwardArguments[double]& arguments, Teams teams) except +
+    size_t forward_scratch[T](int cell, int input_size, int hidden_size)
+    size_t backward_scratch[T](int cell, int input_size, int hidden_size, int threads)
+    void run_forward[T](
+        int cell, const ForwardArguments[T]& arguments, T* scratch, Teams teams, CppCrew& crew,
+    ) except +
+    void run_backward[T](
+        int cell, const BackwardArguments[T]& arguments, T* scratch, Teams teams, CppCrew& crew,
+    ) except +
 
 ctypedef fused real:
     float
@@ -97,15 +107,34 @@ cdef Schedule made_schedule(
     return schedule
 
 
+cdef class Crew:
+    """Threads that sleep until a kernel has work for them; of one call at a time."""
+
+    cdef CppCrew helpers
+
+
+def scratch_sizes(int cell, int input_size, int hidden_size, int threads, int itemsize):
+    """Numbers that forward and backward need memory for, beside their arrays."""
+    if itemsize == sizeof(float):
+        return (
+            forward_scratch[float](cell, input_size, hidden_size),
+            backward_scratch[float](cell, input_size, hidden_size, threads),
+        )
+    return (
+        forward_scratch[double](cell, input_size, hidden_size),
+        backward_scratch[double](cell, input_size, hidden_size, threads),
+    )
+
+
 def forward(
-    int cell, int teams, int members,
+    Crew crew, int cell, int teams, int members,
     const int64_t[::1] offsets, const int32_t[::1] order, const int32_t[::1] first_of_lane,
     int direction,
     const real[:, ::1] x, const real[:, ::1] W_ih, const real[:, ::1] W_hh,
     const real[:, ::1] bias, const real[:, ::1] b_hn,
     const real[:, ::1] h_0, const real[:, ::1] c_0,
-    real[:, ::1] a, real[:, ::1] y, real[:, ::1] c, real[:, ::1] q,
-    real[:, ::1] h_n, real[:, ::1] c_n,
+    real[:, ::1] x_kept, real[:, ::1] a, real[:, ::1] y, real[:, ::1] c, real[:, ::1] q,
+    real[:, ::1] output, real[:, ::1] h_n, real[:, ::1] c_n, real[::1] scratch,
 ):
     cdef ForwardArguments[real] arguments
     cdef Teams shared
@@ -120,18 +149,20 @@ def forward(
     arguments.b_hn = given(b_hn)
     arguments.h_0 = given(h_0)
     arguments.c_0 = given(c_0)
+    arguments.x_kept = taken(x_kept)
     arguments.a = taken(a)
     arguments.y = taken(y)
     arguments.c = taken(c)
     arguments.q = taken(q)
+    arguments.output = taken(output)
     arguments.h_n = taken(h_n)
     arguments.c_n = taken(c_n)
     with nogil:
-        run_forward(cell, arguments, shared)
+        run_forward(cell, arguments, &scratch[0], shared, crew.helpers)
 
 
 def backward(
-    int cell, int teams, int members,
+    Crew crew, int cell, int teams, int members,
     const int64_t[::1] offsets, const int32_t[::1] order, const int32_t[::1] first_of_lane,
     int direction,
     const real[:, ::1] x, const real[:, ::1] W_ih, const real[:, ::1] W_hh,
@@ -139,7 +170,8 @@ def backward(
     const real[:, ::1] a, const real[:, ::1] y, const real[:, ::1] c, const real[:, ::1] q,
     const real[:, ::1] d_y, const real[:, ::1] d_h_n, const real[:, ::1] d_c_n,
     real[:, ::1] d_a, real[:, ::1] rh, real[:, ::1] d_x, real[:, ::1] d_h_0, real[:, ::1] d_c_0,
-    real[:, ::1] d_W_ih, real[:, ::1] d_W_hh, real[:, ::1] d_bias,
+    real[:, ::1] d_W_ih, real[:, ::1] d_W_hh, real[:, ::1] d_b_ih, real[:, ::1] d_b_hh,
+    real[::1] scratch,
 ):
     cdef BackwardArguments[real] arguments
     cdef Teams shared
@@ -166,6 +198,7 @@ def backward(
     arguments.d_c_0 = taken(d_c_0)
     arguments.d_W_ih = taken(d_W_ih)
     arguments.d_W_hh = taken(d_W_hh)
-    arguments.d_bias = taken(d_bias)
+    arguments.d_b_ih = taken(d_b_ih)
+    arguments.d_b_hh = taken(d_b_hh)
     with nogil:
-        run_backward(cell, arguments, shared)
+        run_backward(cell, arguments, &scratch[0], shared, crew.helpers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -60,16 +61,25 @@ def lay_out(lengths: IntArray, hidden_size: int, threads: int, lanes: int | None
     -------
     LaidOut
     """
-    real = np.flatnonzero(lengths)
+    return _laid_out(lengths.tobytes(), hidden_size, threads, lanes)
+
+
+# The layers and directions of a network have the same lengths.
+@functools.lru_cache(maxsize=16)
+def _laid_out(lengths_bytes: bytes, hidden_size: int, threads: int, lanes: int | None) -> LaidOut:
+    lengths = np.frombuffer(lengths_bytes, np.int64)
     if lanes is None:
         lanes = _lanes(lengths, threads)
     schedule = LaneSchedule.from_lengths(lengths, lanes=lanes)
-    order = real[np.lexsort((schedule.start[real], schedule.lane[real]))]
-    counts = np.bincount(schedule.lane[real], minlength=schedule.num_lanes)
-    first_of_lane = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    # Lane after lane, first those of length 0, which are on lane -1.
+    position = schedule.lane * (schedule.num_steps + 1) + schedule.start
+    order = position.argsort()
+    first_of_lane = schedule.lane[order].searchsorted(np.arange(lanes + 1))
+    order = order[first_of_lane[0] :]
+    first_of_lane -= first_of_lane[0]
     is_alone = hidden_size <= _MOST_UNITS_ALONE and lanes >= 2 * threads
     teams, members = (threads, 1) if is_alone else (1, threads)
-    return LaidOut(schedule, teams, members, order.astype(np.int32), first_of_lane)
+    return LaidOut(schedule, teams, members, order.astype(np.int32), first_of_lane.astype(np.int32))
 
 
 def _lanes(lengths: IntArray, threads: int) -> int:

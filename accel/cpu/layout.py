@@ -1,8 +1,8 @@
-"""Where the kernels keep the gates of a unit: the order of a row of pre-activations.
+"""How long the rows of the kernels are.
 
-The kernels compute a vector of units at a time, and want its gates side by side. Groups of units
-are as wide as the widest vectors, for all instruction sets, so that all add in the same order.
-``src/cells.h`` says the same to the kernels.
+The kernels compute a vector of units at a time, and want its gates side by side (``src/cells.h``
+has the order). Groups of units are as wide as the widest vectors, for all instruction sets, so that
+all add in the same order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 
 from refrnn.activations import activation
 from refrnn.cells import GRU, RNN
-from refrnn.types import Array, IntArray
 from refrnn.unroll.base import AnyCell
 
 __all__ = ["Layout"]
@@ -23,7 +22,7 @@ _GROUP_BYTES = 64
 
 
 class Layout(NamedTuple):
-    """Sizes and order of the rows that kernels of a cell read and write.
+    """Sizes of the rows that kernels of a cell read and write.
 
     Attributes
     ----------
@@ -59,6 +58,11 @@ class Layout(NamedTuple):
         return cls(_KINDS.index(name), cell.hidden_size, units, gates, cotangents, group)
 
     @property
+    def itemsize(self) -> int:
+        """Bytes of a number."""
+        return _GROUP_BYTES // self.group
+
+    @property
     def has_c(self) -> bool:
         """Whether the cell has a state c."""
         return _KINDS[self.kind] == "Lstm"
@@ -77,21 +81,22 @@ class Layout(NamedTuple):
         """A size rounded up to whole groups."""
         return -(-size // self.group) * self.group
 
-    def rows(self) -> IntArray:
-        """For each row of W_ih, its column in a row of pre-activations: shape (gates * H,)."""
-        unit = np.arange(self.hidden_size)
-        if self.gates == 3:
-            r, z = (self._interleaved(unit, gate, 2) + self.units for gate in range(2))
-            return np.concatenate([r, z, unit])
-        return np.concatenate([self._interleaved(unit, g, self.gates) for g in range(self.gates)])
-
-    def hidden_rows(self) -> IntArray:
-        """For each row of W_hh, its column in a row of cotangents."""
-        rows = self.rows()
+    def tape(self, rows: int, input_size: int) -> dict[str, tuple[int, int]]:
+        """Shapes of what forward leaves for backward, of so many rows."""
+        shapes = {
+            "x": (rows, input_size),
+            "a": (rows, self.gates * self.units),
+            "y": (rows, self.hidden_size),
+        }
+        if self.has_c:
+            shapes["c"] = (rows, self.hidden_size)
         if self.has_q:
-            rows[2 * self.hidden_size :] += 3 * self.units
-        return rows
+            shapes["q"] = (rows, self.units)
+        return shapes
 
-    def _interleaved(self, unit: IntArray, gate: int, gates: int) -> IntArray:
-        made: Array = (unit // self.group * gates + gate) * self.group + unit % self.group
-        return made
+    def cotangents_of_rows(self, rows: int) -> dict[str, tuple[int, int]]:
+        """Shapes of what backward has of so many rows, until it has their sums."""
+        shapes = {"d_a": (rows, self.cotangents * self.units)}
+        if self.has_rh:
+            shapes["rh"] = (rows, self.hidden_size)
+        return shapes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,13 +28,24 @@ _LEAST_WORK = 4_000_000
 
 
 class _Saved(NamedTuple):
-    """The tape."""
+    """The tape; its rows have the names that the kernels' arguments have."""
 
     instruction_set: InstructionSet
     layout: Layout
     laid_out: LaidOut
     offsets: Array
-    arrays: Mapping[str, Array | None]
+    W_ih: Array
+    W_hh: Array
+    state_0: State
+    rows: Mapping[str, Array]
+
+    def schedule(self, direction: int) -> tuple[Any, ...]:
+        """What kernels are told of the cell and of the order in which rows are walked."""
+        laid_out = self.laid_out
+        return (
+            self.layout.kind, laid_out.teams, laid_out.members, self.offsets, laid_out.order,
+            laid_out.first_of_lane, direction,
+        )  # fmt: skip
 
 
 class CythonUnroll:
@@ -48,17 +59,17 @@ class CythonUnroll:
     Parameters
     ----------
     num_threads : int, optional
-        Threads that work during a call. If None, the cores that this process may use, or fewer
-        where there is too little to do for all of them.
+        Threads that work during a call, and sleep between calls. If None, the cores that this
+        process may use, or fewer where there is too little to do for all of them.
     lanes : int, optional
         S; chosen from the lengths if None.
     instruction_set : {"avx512", "avx2", "baseline"}, optional
         Vectors to compute with; by default the widest that this machine has. "baseline" is what
         every processor of the architecture has.
     workspace : Workspace, optional
-        Where memory of results and tapes that are no longer needed is kept for the next call; one
-        of its own if None. It is as large as what was needed at once, and is dropped with the last
-        unroll that has it.
+        Where memory of results and tapes that are no longer needed, and threads, are kept for the
+        next call; one of its own if None. It is as large as what was needed at once, and is dropped
+        with the last unroll or tape that has it.
 
     Raises
     ------
@@ -130,75 +141,93 @@ class CythonUnroll:
         layout = Layout.of(cell, dtype)
         threads = self.num_threads or _useful_threads(layout, cell.input_size, N)
         laid_out = lay_out(batch.lengths, H, threads, self.lanes)
-        offsets = np.ascontiguousarray(batch.offsets)
-        empty, copy = self.workspace.empty, self.workspace.copy
-        y = empty((N, H), dtype)
-        arrays: dict[str, Array | None] = {
-            "x": copy(batch.values),
-            "W_ih": np.ascontiguousarray(parameters["W_ih"]),
-            "W_hh": np.ascontiguousarray(parameters["W_hh"]),
-            "h_0": copy(state_0.h),
-            "c_0": copy(state_0.c) if layout.has_c else None,
-            "a": empty((N, layout.gates * layout.units), dtype),
-            "y": y,
-            "c": empty((N, H), dtype) if layout.has_c else None,
-            "q": empty((N, layout.units), dtype) if layout.has_q else None,
-        }
-        finals = {f"{name}_n": np.array(array) for name, array in state_0._asdict().items()}
+        saved = _Saved(
+            found, layout, laid_out, np.ascontiguousarray(batch.offsets),
+            np.ascontiguousarray(parameters["W_ih"]), np.ascontiguousarray(parameters["W_hh"]),
+            state_0, self.workspace.empties(layout.tape(N, cell.input_size), dtype),
+        )  # fmt: skip
+        output = self.workspace.empty((N, H), dtype)
+        state_n = cell.state_type(*map(np.array, state_0))
         if N:
+            x = batch.values
+            if not x.flags.c_contiguous:  # else the kernels copy x, each row when they come to it
+                saved.rows["x"][...] = x
+                x = saved.rows["x"]
             bias = input_bias(cell, parameters)
-            found.kernels.forward(
-                layout.kind, laid_out.teams, laid_out.members, offsets, laid_out.order,
-                laid_out.first_of_lane, -1 if reverse else 1, arrays["x"], arrays["W_ih"],
-                arrays["W_hh"], None if bias is None else bias[None],
-                hidden_bias(cell, parameters)[None] if layout.has_q else None,
-                arrays["h_0"], arrays["c_0"], arrays["a"], arrays["y"], arrays["c"], arrays["q"],
-                finals["h_n"], finals.get("c_n"),
-            )  # fmt: skip
-        saved = _Saved(found, layout, laid_out, offsets, arrays)
-        output = batch.with_values(copy(y))
+            b_hn = hidden_bias(cell, parameters) if layout.has_q else None
+            scratch = self.workspace.empty((_scratch_sizes(cell, saved)[0],), dtype)
+            with self.workspace.crew(found.kernels) as crew:
+                found.kernels.forward(
+                    crew, *saved.schedule(-1 if reverse else 1), x, saved.W_ih, saved.W_hh,
+                    _row(bias), _row(b_hn), *_h_and_c(state_0),
+                    *map(saved.rows.get, ("x", "a", "y", "c", "q")),
+                    output, *_h_and_c(state_n), scratch,
+                )  # fmt: skip
         choices = {
             "lanes": laid_out.schedule.num_lanes, "teams": laid_out.teams,
             "members": laid_out.members, "instruction_set": found.name,
         }  # fmt: skip
         plan = Plan(self.name, laid_out.schedule.num_steps, N, N, choices)
         tape = Tape(self, cell, parameters, batch.lengths, reverse, dtype, saved)
-        state_n = cell.state_type(*[finals[f"{name}_n"] for name in cell.state_names])
-        return Run(output, state_n, tape, plan)
+        return Run(batch.with_values(output), state_n, tape, plan)
 
     def backward(self, tape: Tape, d_output: Array, d_state_n: State) -> Gradients:
         """Walk a tape of this unroll back; see :func:`refrnn.backward`."""
         saved: _Saved = tape.saved
-        layout, laid_out, arrays = saved.layout, saved.laid_out, saved.arrays
-        cell, dtype, H = tape.cell, tape.dtype, tape.cell.hidden_size
-        I, N = cell.input_size, len(d_output)  # noqa: E741
-        empty = self.workspace.empty
-        d_state_0 = {f"d_{name}_0": np.array(array) for name, array in d_state_n._asdict().items()}
-        made: dict[str, Array | None] = {
-            "d_a": empty((N, layout.cotangents * layout.units), dtype),
-            "rh": empty((N, H), dtype) if layout.has_rh else None,
-            "d_x": empty((N, I), dtype),
-            "d_h_0": d_state_0["d_h_0"],
-            "d_c_0": d_state_0.get("d_c_0"),
-            "d_W_ih": np.zeros((layout.gates * layout.units, layout.padded(I)), dtype),
-            "d_W_hh": np.zeros((layout.cotangents * layout.units, layout.padded(H)), dtype),
-            "d_bias": np.zeros((1, layout.cotangents * layout.units), dtype),
+        cell, dtype, N = tape.cell, tape.dtype, len(d_output)
+        d_state_0 = cell.state_type(*map(np.array, d_state_n))
+        shapes = cell.parameter_shapes()
+        if not N:
+            d_parameters = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+            d_x = np.zeros((0, cell.input_size), dtype)
+            return Gradients(
+                CellParameters(d_parameters), RaggedBatch(d_x, tape.lengths), d_state_0
+            )
+        empty, padded = self.workspace.empty, saved.layout.padded
+        d_x = empty((N, cell.input_size), dtype)
+        made = {
+            name: empty((*shape[:-1], padded(shape[-1])), dtype) for name, shape in shapes.items()
         }
-        if N:
-            saved.instruction_set.kernels.backward(
-                layout.kind, laid_out.teams, laid_out.members, saved.offsets, laid_out.order,
-                laid_out.first_of_lane, 1 if tape.reverse else -1,
-                *(arrays[name] for name in ("x", "W_ih", "W_hh", "h_0", "c_0", "a", "y", "c", "q")),
-                np.ascontiguousarray(d_output), np.ascontiguousarray(d_state_n.h),
-                np.ascontiguousarray(d_state_n.c) if layout.has_c else None, *made.values(),
+        rows = self.workspace.empties(saved.layout.cotangents_of_rows(N), dtype)
+        scratch = empty((_scratch_sizes(cell, saved)[1],), dtype)
+        kernels = saved.instruction_set.kernels
+        with self.workspace.crew(kernels) as crew:
+            kernels.backward(
+                crew, *saved.schedule(1 if tape.reverse else -1),
+                saved.rows["x"], saved.W_ih, saved.W_hh, *_h_and_c(saved.state_0),
+                *map(saved.rows.get, ("a", "y", "c", "q")), np.ascontiguousarray(d_output),
+                *_h_and_c(d_state_n),
+                rows["d_a"], rows.get("rh"), d_x, *_h_and_c(d_state_0), made["W_ih"], made["W_hh"],
+                _row(made.get("b_ih")), _row(made.get("b_hh")), scratch,
             )  # fmt: skip
-        gradients = _parameter_gradients(cell, layout, made)
-        d_x = RaggedBatch(made["d_x"], tape.lengths)
-        d_states = cell.state_type(*[d_state_0[f"d_{name}_0"] for name in cell.state_names])
-        return Gradients(CellParameters(gradients), d_x, d_states)
+        d_parameters = {
+            name: np.ascontiguousarray(array[..., : shapes[name][-1]])
+            for name, array in made.items()
+        }
+        return Gradients(CellParameters(d_parameters), RaggedBatch(d_x, tape.lengths), d_state_0)
 
     def _instructions(self) -> InstructionSet | str:
         return best() if self.instruction_set is None else load(self.instruction_set)
+
+
+def _h_and_c(state: Sequence[Array]) -> tuple[Array, Array | None]:
+    """The parts of a state, C-contiguous; c is None of a cell that has none."""
+    h, *others = map(np.ascontiguousarray, state)
+    return h, others[0] if others else None
+
+
+def _row(vector: Array | None) -> Array | None:
+    """A matrix of one row."""
+    return None if vector is None else vector[None]
+
+
+def _scratch_sizes(cell: AnyCell, saved: _Saved) -> tuple[int, int]:
+    """Numbers of memory for a forward and for a backward."""
+    sizes: tuple[int, int] = saved.instruction_set.kernels.scratch_sizes(
+        saved.layout.kind, cell.input_size, cell.hidden_size, saved.laid_out.threads,
+        saved.layout.itemsize,
+    )  # fmt: skip
+    return sizes
 
 
 def _useful_threads(layout: Layout, input_size: int, rows: int) -> int:
@@ -213,17 +242,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _parameter_gradients(
-    cell: AnyCell, layout: Layout, made: Mapping[str, Any]
-) -> dict[str, Array]:
-    """Gradients by the parameters' names, their rows and columns in the parameters' order."""
-    rows, hidden_rows, sums = layout.rows(), layout.hidden_rows(), made["d_bias"][0]
-    found = {
-        "W_ih": made["d_W_ih"][rows, : cell.input_size],
-        "W_hh": made["d_W_hh"][hidden_rows, : cell.hidden_size],
-        "b_ih": sums[rows],
-        "b_hh": sums[hidden_rows],
-    }
-    return {name: found[name] for name in cell.parameter_shapes()}

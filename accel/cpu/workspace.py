@@ -1,9 +1,16 @@
-"""Memory that is used again: fresh memory costs a page fault for every page that is written."""
+"""What a call needs and the next call uses again: memory and threads.
+
+Fresh memory costs a page fault for every page that is written, and a thread takes longer to start
+than to wake.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
+from collections.abc import Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,7 +19,7 @@ from refrnn.types import Array
 
 __all__ = ["Workspace"]
 
-_PAGE = 4096
+_LINE, _PAGE = 64, 4096  # bytes
 # Smaller arrays come from where they always come from.
 _LEAST_BYTES = 1 << 16
 
@@ -21,7 +28,8 @@ class Workspace:
     """Gives arrays out, and takes their memory back when nobody has them any more.
 
     It never holds more, what is given out counted, than was given out at once; the oldest goes
-    first. Threads may share it.
+    first. It also has the threads that help a call, which sleep between calls and end with it.
+    Threads may share it: calls at the same time have helpers of their own.
 
     Examples
     --------
@@ -40,6 +48,7 @@ class Workspace:
         self._lock = threading.Lock()
         self._kept: list[Array] = []
         self._given = self._most_given = 0  # bytes
+        self._crews: dict[ModuleType, list[Any]] = {}
 
     @property
     def kept_bytes(self) -> int:
@@ -59,18 +68,57 @@ class Workspace:
         -------
         ndarray
         """
-        nbytes = math.prod(shape) * np.dtype(dtype).itemsize
-        if nbytes < _LEAST_BYTES:
-            return np.empty(shape, dtype)
-        lease = _Lease(self, self._taken(_block_size(nbytes)))
-        made: Array = np.asarray(lease)[:nbytes].view(dtype).reshape(shape)
-        return made
+        return self.empties({"": shape}, dtype)[""]
 
-    def copy(self, array: Array) -> Array:
-        """A C-contiguous copy of an array."""
-        made = self.empty(array.shape, array.dtype)
-        made[...] = array
-        return made
+    def empties(self, shapes: Mapping[str, tuple[int, ...]], dtype: Any) -> dict[str, Array]:
+        """Arrays whose contents are not defined, whose memory comes back at one time.
+
+        Parameters
+        ----------
+        shapes : mapping of str to tuple of int
+        dtype : dtype
+
+        Returns
+        -------
+        dict of str to ndarray
+            Each begins at the start of a cache line.
+        """
+        itemsize, offsets, nbytes = np.dtype(dtype).itemsize, [], 0
+        for shape in shapes.values():
+            offsets.append(nbytes)
+            nbytes += -(-math.prod(shape) * itemsize // _LINE) * _LINE
+        block = self._leased(nbytes)
+        return {
+            name: np.ndarray(shape, dtype, block, offset)
+            for (name, shape), offset in zip(shapes.items(), offsets, strict=True)
+        }
+
+    def _leased(self, nbytes: int) -> Array:
+        """Memory, as bytes."""
+        if nbytes < _LEAST_BYTES:
+            return _new_block(nbytes)
+        return np.asarray(_Lease(self, self._taken(_block_size(nbytes))))
+
+    @contextlib.contextmanager
+    def crew(self, kernels: ModuleType) -> Iterator[Any]:
+        """Helpers for one call of a module of kernels.
+
+        Parameters
+        ----------
+        kernels : module
+
+        Yields
+        ------
+        Crew
+        """
+        with self._lock:
+            idle = self._crews.setdefault(kernels, [])
+            crew = idle.pop() if idle else kernels.Crew()
+        try:
+            yield crew
+        finally:
+            with self._lock:
+                idle.append(crew)
 
     def _taken(self, size: int) -> Array:
         """A block that was kept, the last one that came back, or a new one."""
@@ -81,7 +129,7 @@ class Workspace:
                 if self._kept[index].nbytes == size:
                     return self._kept.pop(index)
             self._drop()
-        return np.empty(size, np.uint8)
+        return _new_block(size)
 
     def _take_back(self, block: Array) -> None:
         with self._lock:
@@ -100,6 +148,13 @@ def _block_size(nbytes: int) -> int:
     """One of few sizes, at most a quarter more than what is wanted: batches differ a little."""
     step = max(_PAGE, 1 << (nbytes.bit_length() - 3))
     return -(-nbytes // step) * step
+
+
+def _new_block(nbytes: int) -> Array:
+    """Bytes from the start of a cache line on."""
+    block = np.empty(nbytes + _LINE, np.uint8)
+    first = -block.__array_interface__["data"][0] % _LINE
+    return block[first : first + nbytes]
 
 
 class _Lease:

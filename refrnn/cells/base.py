@@ -186,7 +186,8 @@ class Cell(ABC, Generic[StateT, TapeT]):
         if not isinstance(parameters, CellParameters) or list(parameters) != list(shapes):
             parameters = CellParameters({name: parameters[name] for name in shapes})
         for name, shape in shapes.items():
-            check_shape(parameters[name], f"params.{name}", shape, f"the shape {self} needs")
+            if parameters[name].shape != shape:
+                check_shape(parameters[name], f"params.{name}", shape, f"the shape {self} needs")
         return parameters
 
     def weights(self, parameters: CellParameters, arithmetic: Arithmetic) -> Weights:

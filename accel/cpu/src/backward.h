@@ -6,9 +6,8 @@
 
 namespace refrnn {
 
-// Rows of `d_a` are as Sizes has them; those of the matrices' gradients are the columns of `d_a`,
-// Sizes::row for W_ih and all for W_hh, of which the first are no gates of the product (fused).
-// They are padded to whole groups.
+// Rows of `d_a` are as Sizes has them; those of the matrices' gradients are in the order of the
+// matrices, and padded to whole groups.
 template <class T>
 struct BackwardArguments {
   Schedule schedule;  // walked back: its direction is the opposite of forward's
@@ -22,7 +21,7 @@ struct BackwardArguments {
   T* d_x;                  // (N, I)
   T *d_h_0, *d_c_0;        // (B, H)
   T *d_W_ih, *d_W_hh;
-  T* d_bias;  // of the columns of d_a
+  T *d_b_ih, *d_b_hh;  // each may be null
 };
 
 template <template <class> class Cell, class T>
@@ -255,11 +254,37 @@ void unproject(const BackwardArguments<T>& with, const Sizes<Cell, T>& sizes,
   }
 }
 
+// What threads share, and what each has of its own.
 template <template <class> class Cell, class T>
-void backward(const BackwardArguments<T>& with, Teams teams) {
+struct BackwardMemory {
+  BackwardWeights<Cell, T> weights;
+  T* sums;  // of the columns of d_a
+  std::deque<WeightGradient<T>> of_input, of_state;
+
+  BackwardMemory(const Sizes<Cell, T>& sizes, int threads, Scratch<T>& scratch)
+      : weights(sizes, scratch), sums(scratch.take(static_cast<size_t>(sizes.d_row))) {
+    for (int n = 0; n < threads; ++n) {
+      of_input.emplace_back(sizes.input, scratch);
+      of_state.emplace_back(sizes.hidden, scratch);
+    }
+  }
+};
+
+// Numbers of scratch memory.
+template <class T, template <class> class Cell>
+size_t backward_scratch(Kind<Cell>, int input_size, int hidden_size, int threads) {
+  Scratch<T> scratch;
+  BackwardMemory<Cell, T>(Sizes<Cell, T>{input_size, hidden_size}, threads, scratch);
+  return scratch.needed();
+}
+
+template <class T, template <class> class Cell>
+void backward(Kind<Cell>, const BackwardArguments<T>& with, Scratch<T> scratch, Teams teams,
+              Crew& crew) {
   using C = Cell<T>;
   const Sizes<Cell, T> sizes{with.input_size, with.hidden_size};
-  BackwardWeights<Cell, T> weights(sizes);
+  BackwardMemory<Cell, T> memory(sizes, teams.threads(), scratch);
+  BackwardWeights<Cell, T>& weights = memory.weights;
   Barrier all(teams.threads());
   TeamBarriers barriers(teams);
   std::vector<Backward<Cell, T>> parts;
@@ -271,30 +296,37 @@ void backward(const BackwardArguments<T>& with, Teams teams) {
     parts.emplace_back(with, sizes, weights, barriers.of(thread), teams, thread, carried.data());
   }
   const std::int64_t rows = with.schedule.rows;
-  WeightGradient<T> of_input(rows, sizes.input), of_state(rows, sizes.hidden);
-  run_threads(teams.threads(), [&](int thread) {
+  crew.run(teams.threads(), [&](int thread) {
     const int threads = teams.threads();
-    const size_t width = static_cast<size_t>(sizes.d_row), H = static_cast<size_t>(sizes.hidden);
+    const WeightGradient<T>& of_input = memory.of_input[static_cast<size_t>(thread)];
+    const WeightGradient<T>& of_state = memory.of_state[static_cast<size_t>(thread)];
+    const size_t I = static_cast<size_t>(sizes.input), H = static_cast<size_t>(sizes.hidden);
+    const Matrix<T> d_a = {with.d_a, rows, static_cast<size_t>(sizes.d_row)};
     weights.pack(sizes, with.W_ih, with.W_hh, thread, threads);
     all.wait();
     parts[static_cast<size_t>(thread)].run();
     all.wait();
     unproject(with, sizes, weights, rows * thread / threads, rows * (thread + 1) / threads);
     const Range input = share(sizes.row, thread, threads, kTileRows);
-    of_input.run({with.d_a, width}, input, with.d_W_ih, [&](std::int64_t row) {
-      return with.x + static_cast<size_t>(row) * static_cast<size_t>(sizes.input);
-    });
-    const auto previous = [&](std::int64_t row) { return before[static_cast<size_t>(row)]; };
+    const auto d_W_ih = [&](int column) {
+      return sizes.row_of(with.d_W_ih, rounded_up<T>(sizes.input), column);
+    };
+    of_input.run(d_a, input, d_W_ih,
+                 [&](std::int64_t row) { return with.x + static_cast<size_t>(row) * I; });
     const Range state = share(sizes.d_row - sizes.fused, thread, threads, kTileRows);
-    const Range gates = {sizes.fused + state.begin, sizes.fused + state.end};
-    of_state.run({with.d_a, width}, gates, with.d_W_hh, previous);
+    const auto d_W_hh = [&](int column) {
+      return sizes.row_of(with.d_W_hh, rounded_up<T>(sizes.hidden), column);
+    };
+    of_state.run(d_a, {sizes.fused + state.begin, sizes.fused + state.end}, d_W_hh,
+                 [&](std::int64_t row) { return before[static_cast<size_t>(row)]; });
     if constexpr (C::kHasRh) {
-      of_state.run({with.d_a, width}, share(sizes.units, thread, threads, kTileRows), with.d_W_hh,
+      of_state.run(d_a, share(sizes.units, thread, threads, kTileRows), d_W_hh,
                    [&](std::int64_t row) { return with.rh + static_cast<size_t>(row) * H; });
     }
-    const Range columns = share(sizes.d_row / kWidth<T>, thread, threads);
-    sum_rows(with.d_a, rows, sizes.d_row, columns, with.d_bias);
+    sum_rows(d_a, share(sizes.d_row / kWidth<T>, thread, threads), memory.sums);
   });
+  sizes.give_sums(memory.sums, 0, sizes.row, with.d_b_ih);
+  sizes.give_sums(memory.sums, C::kHasQ ? sizes.fused : 0, sizes.d_row, with.d_b_hh);
 }
 
 }  // namespace refrnn

@@ -138,4 +138,11 @@ struct GruResetBefore : Gru<T> {
   }
 };
 
+// A cell, as an argument.
+template <template <class> class CELL>
+struct Kind {
+  template <class T>
+  using Cell = CELL<T>;
+};
+
 }  // namespace refrnn

@@ -9,14 +9,18 @@ namespace refrnn {
 
 // Rows are those of the ragged batch. Those of `a` are as Sizes has them, and so long; those of `q`
 // are Sizes::units long, the others as long as the state.
+//
+// What backward needs of x and of the outputs is kept apart: x_kept, which x is copied to unless
+// they are the same, and y, which is the output once more.
 template <class T>
 struct ForwardArguments {
   Schedule schedule;
   int input_size, hidden_size;
-  const T *x, *W_ih, *W_hh, *bias, *b_hn;  // bias: of the pre-activations; each may be null
-  const T *h_0, *c_0;                      // (B, H)
-  T *a, *y, *c, *q;
-  T *h_n, *c_n;  // (B, H)
+  const T *x, *W_ih, *W_hh;
+  const T *bias, *b_hn;  // bias: of the pre-activations; each may be null
+  const T *h_0, *c_0;    // (B, H)
+  T *x_kept, *a, *y, *c, *q;
+  T *output, *h_n, *c_n;  // the last two (B, H)
 };
 
 // Groups of units that are stepped at a time: few, so that what a product has left is in the cache,
@@ -42,7 +46,7 @@ class Forward {
     const size_t lanes = cursors_.size();
     h_prev_.resize(lanes), c_prev_.resize(lanes), rh_in_.resize(lanes);
     a_.resize(lanes), gates_.resize(lanes), candidate_.resize(lanes), rh_out_.resize(lanes);
-    y_.resize(lanes), c_.resize(lanes);
+    y_.resize(lanes), output_.resize(lanes), c_.resize(lanes);
   }
 
   void run() {
@@ -86,6 +90,7 @@ class Forward {
         }
       }
       y_[n] = with_.y + at(cursor.row());
+      output_[n] = with_.output + at(cursor.row());
       ++count_;
     }
     return count_ > 0;
@@ -97,7 +102,7 @@ class Forward {
                Rows<T>{h_prev_.data(), gates_.data(), count_}, Start::kThere);
       if constexpr (C::kHasQ) {
         multiply(weights_.candidate, first, end, Rows<T>{h_prev_.data(), candidate_.data(), count_},
-                 Start::kBias, weights_.candidate_bias.data());
+                 Start::kBias, weights_.candidate_bias);
       }
       each_vector(first, end, [&](size_t n, int unit) {
         if constexpr (C::kHasRh) {
@@ -156,6 +161,7 @@ class Forward {
       }
     }
     store(y_[n] + unit, h, count);
+    store(output_[n] + unit, h, count);
   }
 
   // The first of two phases.
@@ -183,7 +189,7 @@ class Forward {
   std::vector<Cursor> cursors_;
   int count_ = 0;
   std::vector<const T*> h_prev_, c_prev_, rh_in_;
-  std::vector<T*> a_, gates_, candidate_, rh_out_, y_, c_;
+  std::vector<T*> a_, gates_, candidate_, rh_out_, y_, output_, c_;
   T* rh_;  // r h of each lane, which the members of a team share
 };
 
@@ -196,21 +202,34 @@ void project(const ForwardArguments<T>& with, const Sizes<Cell, T>& sizes,
   T* out[kTogether];
   for (std::int64_t first = begin; first < end; first += kTogether) {
     const int count = static_cast<int>(std::min<std::int64_t>(kTogether, end - first));
+    const size_t I = static_cast<size_t>(sizes.input), from = static_cast<size_t>(first) * I;
+    if (with.x_kept != with.x) {
+      std::copy_n(with.x + from, static_cast<size_t>(count) * I, with.x_kept + from);
+    }
     for (int n = 0; n < count; ++n) {
       const size_t row = static_cast<size_t>(first + n);
-      in[n] = with.x + row * static_cast<size_t>(sizes.input);
+      in[n] = with.x_kept + row * I;
       out[n] = with.a + row * static_cast<size_t>(sizes.row);
     }
     multiply(weights.input, 0, weights.input.vectors(), Rows<T>{in, out, count}, Start::kBias,
-             weights.bias.data());
+             weights.bias);
   }
 }
 
-template <template <class> class Cell, class T>
-void forward(const ForwardArguments<T>& with, Teams teams) {
+// Numbers of scratch memory.
+template <class T, template <class> class Cell>
+size_t forward_scratch(Kind<Cell>, int input_size, int hidden_size) {
+  Scratch<T> scratch;
+  ForwardWeights<Cell, T>(Sizes<Cell, T>{input_size, hidden_size}, scratch);
+  return scratch.needed();
+}
+
+template <class T, template <class> class Cell>
+void forward(Kind<Cell>, const ForwardArguments<T>& with, Scratch<T> scratch, Teams teams,
+             Crew& crew) {
   using C = Cell<T>;
   const Sizes<Cell, T> sizes{with.input_size, with.hidden_size};
-  ForwardWeights<Cell, T> weights(sizes);
+  ForwardWeights<Cell, T> weights(sizes, scratch);
   Barrier all(teams.threads());
   TeamBarriers barriers(teams);
   std::vector<Forward<Cell, T>> parts;
@@ -224,7 +243,7 @@ void forward(const ForwardArguments<T>& with, Teams teams) {
                        rh.data() + before);
   }
   const std::int64_t rows = with.schedule.rows;
-  run_threads(teams.threads(), [&](int thread) {
+  crew.run(teams.threads(), [&](int thread) {
     const int threads = teams.threads();
     weights.pack(sizes, with.W_ih, with.W_hh, with.bias, with.b_hn, thread, threads);
     all.wait();

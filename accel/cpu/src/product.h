@@ -5,10 +5,7 @@
 // threads, and whichever vectors the instruction set has, if it has fused multiply-adds.
 #pragma once
 
-#include <cstddef>
-#include <vector>
-
-#include "vectors.h"
+#include "scratch.h"
 
 namespace refrnn {
 
@@ -31,21 +28,21 @@ template <class T>
 class Packed {
  public:
   Packed() = default;
-  Packed(int depth, int columns)
+  Packed(int depth, int columns, Scratch<T>& scratch)
       : depth_(depth),
         vectors_(divided_up(columns, kWidth<T>)),
-        numbers_(static_cast<size_t>(depth) * static_cast<size_t>(vectors_) * kWidth<T> +
-                 kVectorBytes / sizeof(T)) {}
+        begin_(
+            scratch.take(static_cast<size_t>(depth) * static_cast<size_t>(vectors_) * kWidth<T>)) {}
 
   int depth() const { return depth_; }
   int vectors() const { return vectors_; }
   // Of the panel that begins with this vector of columns.
   int width(int vector) const { return std::min(kTileVectors, vectors_ - vector) * kWidth<T>; }
-  const T* panel(int vector) const { return begin() + offset(vector); }
+  const T* panel(int vector) const { return begin_ + offset(vector); }
   // Where `kWidth` numbers of a row lie, next to each other.
   T* at(int row, int vector) {
     const int first = vector / kTileVectors * kTileVectors;
-    return begin() + offset(first) + static_cast<size_t>(row) * static_cast<size_t>(width(first)) +
+    return begin_ + offset(first) + static_cast<size_t>(row) * static_cast<size_t>(width(first)) +
            (vector - first) * kWidth<T>;
   }
 
@@ -53,15 +50,9 @@ class Packed {
   size_t offset(int vector) const {
     return static_cast<size_t>(vector) * kWidth<T> * static_cast<size_t>(depth_);
   }
-  // The first number at the start of a vector.
-  const T* begin() const {
-    const auto address = reinterpret_cast<std::uintptr_t>(numbers_.data());
-    return numbers_.data() + (kVectorBytes - address % kVectorBytes) % kVectorBytes / sizeof(T);
-  }
-  T* begin() { return const_cast<T*>(static_cast<const Packed*>(this)->begin()); }
 
   int depth_ = 0, vectors_ = 0;
-  std::vector<T> numbers_;
+  T* begin_ = nullptr;
 };
 
 // Where sums begin.

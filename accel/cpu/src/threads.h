@@ -1,37 +1,54 @@
-// Threads for the time of a call, and where they wait for each other.
+// Threads that help a call, and where they wait for each other.
 #pragma once
 
+#include <unistd.h>
+
 #include <atomic>
+#include <condition_variable>
 #include <deque>
+#include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#endif
+
 namespace refrnn {
+
+// Spins until something is so, since that is near; but not for long, since another process may have
+// the core of the thread that is waited for.
+template <class IsSo>
+void spin_until(IsSo is_so) {
+  constexpr int kSpins = 2000;
+  for (int spins = 0; !is_so(); ++spins) {
+    if (spins >= kSpins) std::this_thread::yield();
+  }
+}
 
 class Barrier {
  public:
   explicit Barrier(int threads) : threads_(threads) {}
 
-  // Spins, since what is waited for is near; but not for long, since another process may have the
-  // other thread's core.
   void wait() {
     if (threads_ == 1) return;
     const int turn = turn_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) == threads_ - 1) {
       arrived_.store(0, std::memory_order_relaxed);
       turn_.store(turn + 1, std::memory_order_release);
-      return;
-    }
-    for (int spins = 0; turn_.load(std::memory_order_acquire) == turn; ++spins) {
-      if (spins >= kSpins) std::this_thread::yield();
+    } else {
+      spin_until([&] { return turn_.load(std::memory_order_acquire) != turn; });
     }
   }
 
  private:
-  static constexpr int kSpins = 2000;
+  static constexpr int kCacheLine = 64;
 
   const int threads_;
-  std::atomic<int> arrived_{0}, turn_{0};
+  alignas(kCacheLine) std::atomic<int> arrived_{0};
+  alignas(kCacheLine) std::atomic<int> turn_{0};
 };
 
 // How threads share the lanes: teams with lanes of their own, whose members share the units.
@@ -56,27 +73,141 @@ class TeamBarriers {
   std::deque<Barrier> barriers_;  // which cannot be moved
 };
 
-// Runs work(0) to work(threads - 1) at the same time, the first in this thread. The work does not
-// throw, and its parts may wait for each other.
-template <class Work>
-void run_threads(int threads, const Work& work) {
-  std::vector<std::thread> others;
-  others.reserve(static_cast<size_t>(threads - 1));
-  std::atomic<int> go{0};
-  const auto wait_and_work = [&](int thread) {
-    while (go.load(std::memory_order_acquire) == 0) std::this_thread::yield();
-    if (go.load(std::memory_order_relaxed) > 0) work(thread);
-  };
-  try {
-    for (int n = 1; n < threads; ++n) others.emplace_back(wait_and_work, n);
-  } catch (...) {  // a thread that cannot be had: others would wait for it for ever
-    go.store(-1, std::memory_order_release);
-    for (std::thread& other : others) other.join();
-    throw;
+// The cores that this thread may use, and which it is on.
+//
+// Linux wakes a thread where it slept, and where that core is in use it does not look for an idle
+// one on machines of few cores (select_idle_cpu gives up early). A helper would begin on the core
+// of the thread that woke it, and they would take turns until the next balancing, milliseconds
+// later.
+class Cores {
+ public:
+  Cores() {
+#if defined(__linux__)
+    is_known_ = sched_getaffinity(0, sizeof all_, &all_) == 0;
+    current_ = sched_getcpu();
+#endif
   }
-  go.store(1, std::memory_order_release);
-  work(0);
-  for (std::thread& other : others) other.join();
-}
+
+  // Calls `wake`, which wakes a thread; that begins on the core `n` places after this one, and may
+  // then be moved wherever this thread may be.
+  template <class Wake>
+  void wake_on(std::thread& other, int n, Wake wake) const {
+#if defined(__linux__)
+    if (!is_known_ || CPU_COUNT(&all_) <= n) return wake();
+    int core = current_;
+    for (int left = n; left > 0;) {
+      core = (core + 1) % CPU_SETSIZE;
+      left -= CPU_ISSET(core, &all_) != 0;
+    }
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    pthread_setaffinity_np(other.native_handle(), sizeof one, &one);
+    wake();
+    pthread_setaffinity_np(other.native_handle(), sizeof all_, &all_);
+#else
+    wake();
+#endif
+  }
+
+ private:
+#if defined(__linux__)
+  cpu_set_t all_;
+  bool is_known_;
+  int current_;
+#endif
+};
+
+// A function of the number of a thread, of any type.
+struct Work {
+  void (*call)(const void* function, int thread);
+  const void* function;
+};
+
+// A thread that sleeps until there is work.
+class Helper {
+ public:
+  Helper() : thread_([this] { run(); }) {}
+  ~Helper() {
+    wake({nullptr, nullptr}, 0);
+    thread_.join();
+  }
+  Helper(const Helper&) = delete;
+
+  void begin(Work work, int thread, const Cores& cores) {
+    cores.wake_on(thread_, thread, [&] { wake(work, thread); });
+  }
+  void wait() {
+    spin_until([&] { return !is_working_.load(std::memory_order_acquire); });
+  }
+
+ private:
+  void wake(Work work, int number) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      work_ = work, number_ = number;
+      is_working_.store(true, std::memory_order_relaxed);
+    }
+    changed_.notify_one();
+  }
+
+  void run() {
+    for (;;) {
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        changed_.wait(lock, [&] { return is_working_.load(std::memory_order_relaxed); });
+      }
+      if (work_.call == nullptr) return;
+      work_.call(work_.function, number_);
+      is_working_.store(false, std::memory_order_release);
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Work work_ = {};
+  int number_ = 0;
+  std::atomic<bool> is_working_{false};
+  std::thread thread_;  // last: it uses the others
+};
+
+// Helpers of one call at a time, which sleep between calls.
+class Crew {
+ public:
+  Crew() = default;
+  ~Crew() { leave_after_fork(); }
+  Crew(const Crew&) = delete;
+
+  // Runs work(0) to work(threads - 1) at the same time, the first in this thread. The work does not
+  // throw, and its parts may wait for each other.
+  template <class Function>
+  void run(int threads, const Function& function) {
+    leave_after_fork();
+    while (static_cast<int>(helpers_.size()) < threads - 1) {
+      helpers_.push_back(std::make_unique<Helper>());
+    }
+    const Work work = {[](const void* of, int n) { (*static_cast<const Function*>(of))(n); },
+                       &function};
+    const auto each_helper = [&](auto do_one) {
+      for (int n = 1; n < threads; ++n) do_one(*helpers_[static_cast<size_t>(n - 1)], n);
+    };
+    const Cores cores;
+    each_helper([&](Helper& helper, int n) { helper.begin(work, n, cores); });
+    function(0);
+    each_helper([](Helper& helper, int) { helper.wait(); });
+  }
+
+ private:
+  // A child process has copies of the helpers, but none of their threads.
+  void leave_after_fork() {
+    if (process_ == getpid()) return;
+    for (std::unique_ptr<Helper>& helper : helpers_) helper.release();
+    helpers_.clear();
+    process_ = getpid();
+  }
+
+  std::vector<std::unique_ptr<Helper>> helpers_;
+  pid_t process_ = getpid();
+};
 
 }  // namespace refrnn

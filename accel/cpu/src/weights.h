@@ -17,8 +17,8 @@ inline Range share(int n, int index, int count, int step = 1) {
   return {begin, std::min(n, begin + most)};
 }
 
-// Rows of a matrix (of `to.depth()` numbers) become columns: column `c` is the row that
-// `row_of(c)` points to, or zero where that is null. Vectors of columns in `range` only.
+// Rows of a matrix (of `to.depth()` numbers) become columns: column `c` is the row that `row_of(c)`
+// points to, or zero where that is null. Vectors of columns in `range` only.
 template <class T, class RowOf>
 void pack_rows_as_columns(Packed<T>& to, Range range, RowOf row_of) {
   constexpr int kTogether = 16;  // rows of the result whose columns are brought from a cache line
@@ -67,6 +67,16 @@ struct Sizes {
                      static_cast<size_t>(place.unit)) *
                         static_cast<size_t>(length);
   }
+  T* row_of(T* matrix, int length, int column) const {
+    return const_cast<T*>(row_of(static_cast<const T*>(matrix), length, column));
+  }
+  // Sums of columns to where they belong in a bias, which may be null.
+  void give_sums(const T* sums, int begin, int end, T* bias) const {
+    for (int column = begin; bias != nullptr && column < end; ++column) {
+      T* const to = row_of(bias, 1, column);
+      if (to != nullptr) *to = sums[column];
+    }
+  }
 };
 
 // W_ih and W_hh, and the biases, for the products of forward.
@@ -75,14 +85,14 @@ struct ForwardWeights {
   using C = Cell<T>;
 
   Packed<T> input, gates, candidate;
-  std::vector<T> bias, candidate_bias;
+  T *bias, *candidate_bias;
 
-  explicit ForwardWeights(const Sizes<Cell, T>& sizes)
-      : input(sizes.input, sizes.row),
-        gates(sizes.hidden, C::kFused * sizes.units),
-        candidate(sizes.hidden, C::kHasCandidate ? sizes.units : 0),
-        bias(static_cast<size_t>(sizes.row)),
-        candidate_bias(static_cast<size_t>(sizes.units)) {}
+  ForwardWeights(const Sizes<Cell, T>& sizes, Scratch<T>& scratch)
+      : input(sizes.input, sizes.row, scratch),
+        gates(sizes.hidden, C::kFused * sizes.units, scratch),
+        candidate(sizes.hidden, C::kHasCandidate ? sizes.units : 0, scratch),
+        bias(scratch.take(static_cast<size_t>(sizes.row))),
+        candidate_bias(scratch.take(static_cast<size_t>(sizes.units))) {}
 
   // A thread's share; `bias` is that of the pre-activations or null, `b_hn` that of q or null.
   void pack(const Sizes<Cell, T>& sizes, const T* W_ih, const T* W_hh, const T* b, const T* b_hn,
@@ -95,11 +105,13 @@ struct ForwardWeights {
     pack_rows_as_columns(candidate, share(candidate.vectors(), thread, threads),
                          [&](int column) { return sizes.row_of(W_hh, H, column); });
     if (thread != 0) return;
-    for (int column = 0; b != nullptr && column < sizes.row; ++column) {
-      const T* const one = sizes.row_of(b, 1, column);
-      bias[static_cast<size_t>(column)] = one == nullptr ? T(0) : *one;
+    for (int column = 0; column < sizes.row; ++column) {
+      const T* const one = b == nullptr ? nullptr : sizes.row_of(b, 1, column);
+      bias[column] = one == nullptr ? T(0) : *one;
     }
-    if (b_hn != nullptr) std::copy(b_hn, b_hn + H, candidate_bias.begin());
+    for (int unit = 0; unit < sizes.units; ++unit) {
+      candidate_bias[unit] = b_hn == nullptr || unit >= H ? T(0) : b_hn[unit];
+    }
   }
 };
 
@@ -110,10 +122,10 @@ struct BackwardWeights {
 
   Packed<T> input, gates, candidate;
 
-  explicit BackwardWeights(const Sizes<Cell, T>& sizes)
-      : input(sizes.row, sizes.input),
-        gates(C::kHasQ ? sizes.row : C::kFused * sizes.units, sizes.units),
-        candidate(C::kHasRh ? sizes.units : 0, sizes.units) {}
+  BackwardWeights(const Sizes<Cell, T>& sizes, Scratch<T>& scratch)
+      : input(sizes.row, sizes.input, scratch),
+        gates(C::kHasQ ? sizes.row : C::kFused * sizes.units, sizes.units, scratch),
+        candidate(C::kHasRh ? sizes.units : 0, sizes.units, scratch) {}
 
   void pack(const Sizes<Cell, T>& sizes, const T* W_ih, const T* W_hh, int thread, int threads) {
     const int I = sizes.input, H = sizes.hidden;
