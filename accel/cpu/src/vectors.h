@@ -93,4 +93,41 @@ inline Vector<T> first_of(Vector<T> vector, int count) {
   return count >= kWidth<T> ? vector : load(reinterpret_cast<const T*>(&vector), count);
 }
 
+// Numbers of a and b by their places, those of b after those of a.
+template <class T, int... PLACES>
+inline Vector<T> chosen(Vector<T> a, Vector<T> b, std::integer_sequence<int, PLACES...>) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, b, PLACES...);
+#else
+  using Places = decltype(a < b);
+  return __builtin_shuffle(a, b, Places{PLACES...});
+#endif
+}
+
+// Exchanges blocks of SIZE by SIZE numbers that lie across the diagonal, for each place in a
+// vector.
+template <class T, int SIZE, int... N>
+inline void exchange(Vector<T>& a, Vector<T>& b, std::integer_sequence<int, N...>) {
+  const Vector<T> first = chosen<T>(
+      a, b, std::integer_sequence<int, ((N & SIZE) != 0 ? kWidth<T> + N - SIZE : N)...>());
+  b = chosen<T>(a, b,
+                std::integer_sequence<int, ((N & SIZE) != 0 ? kWidth<T> + N : N + SIZE)...>());
+  a = first;
+}
+
+// Rows become columns.
+template <class T, int SIZE = kWidth<T> / 2>
+inline void transpose(Vector<T> (&rows)[kWidth<T>]) {
+  if constexpr (SIZE > 0) {
+    repeat<kWidth<T>>([&](auto n) {
+      constexpr int kRow = decltype(n)::value;
+      if constexpr ((kRow & SIZE) == 0) {
+        exchange<T, SIZE>(rows[kRow], rows[kRow + SIZE],
+                          std::make_integer_sequence<int, kWidth<T>>());
+      }
+    });
+    transpose<T, SIZE / 2>(rows);
+  }
+}
+
 }  // namespace refrnn

@@ -20,17 +20,20 @@ inline Range share(int n, int index, int count, int step = 1) {
 // Rows of a matrix (of `to.depth()` numbers) become columns: column `c` is the row that `row_of(c)`
 // points to, or zero where that is null. Vectors of columns in `range` only.
 template <class T, class RowOf>
-void pack_rows_as_columns(Packed<T>& to, Range range, RowOf row_of) {
-  constexpr int kTogether = 16;  // rows of the result whose columns are brought from a cache line
+REFRNN_FLAT void pack_rows_as_columns(Packed<T>& to, Range range, RowOf row_of) {
   for (int vector = range.begin; vector < range.end; ++vector) {
     const T* from[kWidth<T>];
     for (int n = 0; n < kWidth<T>; ++n) from[n] = row_of(vector * kWidth<T> + n);
-    for (int first = 0; first < to.depth(); first += kTogether) {
-      const int end = std::min(first + kTogether, to.depth());
-      for (int n = 0; n < kWidth<T>; ++n) {
-        for (int k = first; k < end; ++k)
-          to.at(k, vector)[n] = from[n] == nullptr ? T(0) : from[n][k];
-      }
+    for (int first = 0; first < to.depth(); first += kWidth<T>) {
+      const int count = to.depth() - first;
+      Vector<T> rows[kWidth<T>];
+      repeat<kWidth<T>>([&](auto n) {
+        rows[n] = from[n] == nullptr ? Vector<T>{} : load(from[n] + first, count);
+      });
+      transpose<T>(rows);
+      repeat<kWidth<T>>([&](auto k) {
+        if (k < count) store(to.at(first + k, vector), rows[k]);
+      });
     }
   }
 }
