@@ -48,7 +48,10 @@ class Backward {
 
   void run() {
     while (place()) {
-      each_unit([&](size_t n, int unit) { units(n, unit); });
+      each_unit([&](size_t n, int unit) {
+        if (n + 1 < static_cast<size_t>(count_)) prefetch(n + 1, unit);
+        units(n, unit);
+      });
       barrier_.wait();
       if constexpr (C::kHasRh) {
         multiply(weights_.candidate, own_.begin * kGroupVectors, own_.end * kGroupVectors,
@@ -123,6 +126,28 @@ class Backward {
   // The state before a step, h or c.
   const T* before(size_t n, const T* first, const T* rows) const {
     return (cursor_[n]->is_last_step() ? first : rows) + before_[n];
+  }
+
+  // Brings what units() will want: rows of other lanes lie where no processor expects them.
+  void prefetch(size_t n, int unit) const {
+    const size_t row = static_cast<size_t>(cursor_[n]->row());
+    const size_t place = at(cursor_[n]->row()) + static_cast<size_t>(unit);
+    const int gate = sizes_.fused + first_gate<T>(unit, C::kFused);
+    const T* const gates = with_.a + row * static_cast<size_t>(sizes_.row) + gate;
+    for (int k = 0; k < C::kFused; ++k) {
+      __builtin_prefetch(gates + k * kGroup<T>);
+      __builtin_prefetch(d_candidate_[n] + gate + k * kGroup<T>, 1);
+    }
+    __builtin_prefetch(with_.d_y + place);
+    if constexpr (C::kHasC) {
+      __builtin_prefetch(with_.c + place);
+      __builtin_prefetch(before(n, with_.c_0, with_.c) + unit);
+    }
+    if constexpr (C::kHasCandidate) {
+      __builtin_prefetch(with_.a + row * static_cast<size_t>(sizes_.row) + unit);
+      __builtin_prefetch(d_candidate_[n] + unit, 1);
+      __builtin_prefetch(before(n, with_.h_0, with_.y) + unit);
+    }
   }
 
   // A vector of units of a lane: the cotangents of its pre-activations.
