@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 from hypothesis import strategies as st
 from refrnn_accel.cpu import CythonUnroll, instruction_sets
 
@@ -11,6 +13,8 @@ from ..kernel_cells import CELLS
 
 #: All that this machine has, each of which is forced.
 INSTRUCTION_SETS = instruction_sets.available()
+
+IS_X86 = platform.machine() in ("x86_64", "AMD64")
 
 #: Around the sizes of vectors, and of panels of them.
 HIDDEN_SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 48, 65, 70, 130)
