@@ -17,6 +17,9 @@ _TILE = 6
 # Up to this size of the state threads have lanes of their own; beyond it W_hh is too large for the
 # cache of each, and they share the units.
 _MOST_UNITS_ALONE = 512
+# Of batches up to this size the last layouts are kept: the layers and directions of a network have
+# the same lengths.
+_MOST_KEPT = 4096
 
 
 class LaidOut(NamedTuple):
@@ -61,13 +64,17 @@ def lay_out(lengths: IntArray, hidden_size: int, threads: int, lanes: int | None
     -------
     LaidOut
     """
-    return _laid_out(lengths.tobytes(), hidden_size, threads, lanes)
+    if lengths.size > _MOST_KEPT:
+        return _lay_out(lengths, hidden_size, threads, lanes)
+    return _kept(lengths.tobytes(), hidden_size, threads, lanes)
 
 
-# The layers and directions of a network have the same lengths.
 @functools.lru_cache(maxsize=16)
-def _laid_out(lengths_bytes: bytes, hidden_size: int, threads: int, lanes: int | None) -> LaidOut:
-    lengths = np.frombuffer(lengths_bytes, np.int64)
+def _kept(lengths: bytes, hidden_size: int, threads: int, lanes: int | None) -> LaidOut:
+    return _lay_out(np.frombuffer(lengths, np.int64), hidden_size, threads, lanes)
+
+
+def _lay_out(lengths: IntArray, hidden_size: int, threads: int, lanes: int | None) -> LaidOut:
     if lanes is None:
         lanes = _lanes(lengths, threads)
     schedule = LaneSchedule.from_lengths(lengths, lanes=lanes)

@@ -23,7 +23,7 @@ from .workspace import Workspace
 
 __all__ = ["CythonUnroll"]
 
-# Floating-point operations that are worth a thread, which takes some 30 us to start.
+# Floating-point operations that are worth a thread, which takes some 20 us to wake.
 _LEAST_WORK = 4_000_000
 
 
@@ -211,8 +211,8 @@ class CythonUnroll:
 
 
 def _h_and_c(state: Sequence[Array]) -> tuple[Array, Array | None]:
-    """The parts of a state, C-contiguous; c is None of a cell that has none."""
-    h, *others = map(np.ascontiguousarray, state)
+    """The parts of a state; c is None of a cell that has none."""
+    h, *others = state
     return h, others[0] if others else None
 
 

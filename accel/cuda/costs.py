@@ -176,10 +176,11 @@ class _Recurrent(NamedTuple):
 
     def shared_memory(self) -> Iterator[Cost]:
         """Wavefronts, those to other blocks apart."""
-        counts, cut = self._counts, self._cut
+        counts = self._counts
         yield self._cost("wavefronts", counts.wavefronts, counts.wavefronts - counts.conflicts)
-        if cut.exchange != "Clustered":
+        if self.counted.choice.variant != "cluster":
             return
+        cut = self._cut
         words = cut.dtype.itemsize // 4
         if self.kernel == "forward":  # every unit to every block; units of a warp go together
             sent = cut.blocks * self.hidden_size * cut.split // 32 * words

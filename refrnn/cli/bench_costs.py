@@ -20,7 +20,7 @@ __all__ = ["run_costs"]
 
 #: Name and version of the layout of the JSON.
 FORMAT = "refrnn bench costs 1"
-_VARIANTS = ("block", "cluster", "team")
+_VARIANTS = ("block", "cluster", "team", "stream")
 _PREDICTION = "prediction, not a measurement: microseconds in which every lane makes a step"
 
 

@@ -39,6 +39,18 @@ def test_lanes_fill_the_tiles_of_all_threads_and_make_nothing_longer() -> None:
     assert lay_out(np.array([5, 5, 5], np.int64), 64, 1, None).schedule.num_lanes == 3
 
 
+def test_a_layout_that_is_kept_is_the_one_that_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = np.array([7, 0, 3, 3, 9], np.int64)
+    kept = lay_out(lengths, 64, 2, None)
+    assert lay_out(lengths.copy(), 64, 2, None) is kept
+    monkeypatch.setattr("refrnn_accel.cpu.lanes._MOST_KEPT", 4)
+    made = lay_out(lengths, 64, 2, None)
+    assert made is not kept
+    assert (made.teams, made.members) == (kept.teams, kept.members)
+    assert made.order.tolist() == kept.order.tolist()
+    assert made.first_of_lane.tolist() == kept.first_of_lane.tolist()
+
+
 @pytest.mark.parametrize(
     ("lengths", "hidden_size", "expected"),
     [([9] * 8, 512, (2, 1)), ([9] * 8, 513, (1, 2)), ([9] * 3, 64, (1, 2)), ([], 64, (1, 2))],

@@ -21,7 +21,7 @@ LAWS = {"uniform": 66, "lognormal": 150, "zipf": 90}
 CELLS = ("rnn_tanh", "lstm", "gru_reset_after", "gru_reset_before")
 DTYPES = ("float32", "float64")
 #: Variant, team and hidden size: where a warp has eight units, and where it has four.
-CUTS = (("block", None, 32), ("cluster", 2, 32), ("team", 4, 32))
+CUTS = (("block", None, 32), ("cluster", 2, 32), ("team", 4, 32), ("stream", None, 32))
 #: Products of 32 chains.
 LARGE = ("rnn_tanh", "float32", ("team", 6, 384), "uniform")
 
@@ -30,8 +30,8 @@ def cases() -> list[tuple[str, str, tuple[str, int | None, int], str]]:
     """Every cell, dtype and variant, the laws of length in turn."""
     laws = list(LAWS)
     every = [(cell, dtype, cut) for cell in CELLS for dtype in DTYPES for cut in CUTS]
-    # The number of cuts is that of laws: shifted by one from row to row, all pairs come up.
-    made = [(*case, laws[(n + n // 3) % 3]) for n, case in enumerate(every)]
+    # Shifted by two from row to row of cuts, all pairs come up.
+    made = [(*case, laws[(n + n // len(CUTS)) % 3]) for n, case in enumerate(every)]
     return [*made, LARGE]
 
 

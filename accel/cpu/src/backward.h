@@ -33,9 +33,13 @@ class Backward {
   Backward(const BackwardArguments<T>& with, const Sizes<Cell, T>& sizes,
            const BackwardWeights<Cell, T>& weights, Barrier& barrier, Teams teams, int thread,
            T* carried)
-      : with_(with), sizes_(sizes), weights_(weights), barrier_(barrier) {
-    const int team = teams.team(thread), member = teams.member(thread);
-    own_ = share(sizes.units / kGroup<T>, member, teams.members,
+      : with_(with),
+        sizes_(sizes),
+        weights_(weights),
+        barrier_(barrier),
+        member_(teams.member(thread)) {
+    const int team = teams.team(thread);
+    own_ = share(sizes.units / kGroup<T>, member_, teams.members,
                  std::max(1, kTileVectors / kGroupVectors));
     for (int lane = team; lane < with.schedule.lanes; lane += teams.count) {
       cursors_.emplace_back(with.schedule, lane);
@@ -52,12 +56,12 @@ class Backward {
         if (n + 1 < static_cast<size_t>(count_)) prefetch(n + 1, unit);
         units(n, unit);
       });
-      barrier_.wait();
+      barrier_.wait(member_);
       if constexpr (C::kHasRh) {
         multiply(weights_.candidate, own_.begin * kGroupVectors, own_.end * kGroupVectors,
                  Rows<T>{d_candidate_.data(), d_rh_.data(), count_}, Start::kZero);
         each_unit([&](size_t n, int unit) { reset(n, unit); });
-        barrier_.wait();
+        barrier_.wait(member_);
       }
       multiply(weights_.gates, own_.begin * kGroupVectors, own_.end * kGroupVectors,
                Rows<T>{d_gates_.data(), d_h_.data(), count_},
@@ -224,6 +228,7 @@ class Backward {
   const Sizes<Cell, T>& sizes_;
   const BackwardWeights<Cell, T>& weights_;
   Barrier& barrier_;
+  int member_;
   Range own_;  // groups of units
   std::vector<Cursor> cursors_;
   std::vector<T*> d_h_of_lane_;
@@ -328,9 +333,9 @@ void backward(Kind<Cell>, const BackwardArguments<T>& with, Scratch<T> scratch, 
     const size_t I = static_cast<size_t>(sizes.input), H = static_cast<size_t>(sizes.hidden);
     const Matrix<T> d_a = {with.d_a, rows, static_cast<size_t>(sizes.d_row)};
     weights.pack(sizes, with.W_ih, with.W_hh, thread, threads);
-    all.wait();
+    all.wait(thread);
     parts[static_cast<size_t>(thread)].run();
-    all.wait();
+    all.wait(thread);
     unproject(with, sizes, weights, rows * thread / threads, rows * (thread + 1) / threads);
     const Range input = share(sizes.row, thread, threads, kTileRows);
     const auto d_W_ih = [&](int column) {

@@ -37,9 +37,14 @@ class Forward {
 
   Forward(const ForwardArguments<T>& with, const Sizes<Cell, T>& sizes,
           const ForwardWeights<Cell, T>& weights, Barrier& barrier, Teams teams, int thread, T* rh)
-      : with_(with), sizes_(sizes), weights_(weights), barrier_(barrier), rh_(rh) {
-    const int team = teams.team(thread), member = teams.member(thread);
-    own_ = share(sizes.units / kGroup<T>, member, teams.members, kGroupsAtOnce<C>);
+      : with_(with),
+        sizes_(sizes),
+        weights_(weights),
+        barrier_(barrier),
+        member_(teams.member(thread)),
+        rh_(rh) {
+    const int team = teams.team(thread);
+    own_ = share(sizes.units / kGroup<T>, member_, teams.members, kGroupsAtOnce<C>);
     for (int lane = team; lane < with.schedule.lanes; lane += teams.count) {
       cursors_.emplace_back(with.schedule, lane);
     }
@@ -57,7 +62,7 @@ class Forward {
         if (cursor.is_last_step()) finish(cursor);
         cursor.advance(with_.schedule);
       }
-      barrier_.wait();
+      barrier_.wait(member_);
     }
   }
 
@@ -113,7 +118,7 @@ class Forward {
       });
     });
     if constexpr (C::kHasRh) {
-      barrier_.wait();
+      barrier_.wait(member_);
       each_groups([&](int first, int end) {
         multiply(weights_.candidate, first, end, Rows<T>{rh_in_.data(), candidate_.data(), count_},
                  Start::kThere);
@@ -185,6 +190,7 @@ class Forward {
   const Sizes<Cell, T>& sizes_;
   const ForwardWeights<Cell, T>& weights_;
   Barrier& barrier_;
+  int member_;
   Range own_;  // groups of units
   std::vector<Cursor> cursors_;
   int count_ = 0;
@@ -246,9 +252,9 @@ void forward(Kind<Cell>, const ForwardArguments<T>& with, Scratch<T> scratch, Te
   crew.run(teams.threads(), [&](int thread) {
     const int threads = teams.threads();
     weights.pack(sizes, with.W_ih, with.W_hh, with.bias, with.b_hn, thread, threads);
-    all.wait();
+    all.wait(thread);
     project(with, sizes, weights, rows * thread / threads, rows * (thread + 1) / threads);
-    all.wait();
+    all.wait(thread);
     parts[static_cast<size_t>(thread)].run();
   });
 }

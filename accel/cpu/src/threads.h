@@ -28,27 +28,26 @@ void spin_until(IsSo is_so) {
   }
 }
 
+// Each thread says how often it came, in a cache line of its own, and looks at the others'.
 class Barrier {
  public:
-  explicit Barrier(int threads) : threads_(threads) {}
+  explicit Barrier(int threads) : arrivals_(static_cast<size_t>(threads)) {}
 
-  void wait() {
-    if (threads_ == 1) return;
-    const int turn = turn_.load(std::memory_order_relaxed);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) == threads_ - 1) {
-      arrived_.store(0, std::memory_order_relaxed);
-      turn_.store(turn + 1, std::memory_order_release);
-    } else {
-      spin_until([&] { return turn_.load(std::memory_order_acquire) != turn; });
+  void wait(int thread) {
+    std::atomic<unsigned>& own = arrivals_[static_cast<size_t>(thread)].count;
+    const unsigned turn = own.load(std::memory_order_relaxed) + 1;
+    own.store(turn, std::memory_order_release);
+    for (const Arrivals& others : arrivals_) {
+      // One that has seen this thread may have come once more.
+      spin_until([&] { return others.count.load(std::memory_order_acquire) - turn <= 1; });
     }
   }
 
  private:
-  static constexpr int kCacheLine = 64;
-
-  const int threads_;
-  alignas(kCacheLine) std::atomic<int> arrived_{0};
-  alignas(kCacheLine) std::atomic<int> turn_{0};
+  struct alignas(64) Arrivals {
+    std::atomic<unsigned> count{0};
+  };
+  std::vector<Arrivals> arrivals_;
 };
 
 // How threads share the lanes: teams with lanes of their own, whose members share the units.
