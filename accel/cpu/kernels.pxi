@@ -67,8 +67,10 @@ cdef extern from "kernels.h" namespace "refrnn" nogil:
         T* d_b_ih
         T* d_b_hh
 
-    size_t forward_scratch[T](int cell, int input_size, int hidden_size)
-    size_t backward_scratch[T](int cell, int input_size, int hidden_size, int threads)
+    size_t forward_scratch[T](int cell, int input_size, int hidden_size) except +
+    size_t backward_scratch[T](
+        int cell, int input_size, int hidden_size, int threads,
+    ) except +
     void run_forward[T](
         int cell, const ForwardArguments[T]& arguments, T* scratch, Teams teams, CppCrew& crew,
     ) except +
@@ -127,7 +129,7 @@ def scratch_sizes(int cell, int input_size, int hidden_size, int threads, int it
 
 
 def forward(
-    Crew crew, int cell, int teams, int members,
+    Crew crew not None, int cell, int teams, int members,
     const int64_t[::1] offsets, const int32_t[::1] order, const int32_t[::1] first_of_lane,
     int direction,
     const real[:, ::1] x, const real[:, ::1] W_ih, const real[:, ::1] W_hh,
@@ -162,7 +164,7 @@ def forward(
 
 
 def backward(
-    Crew crew, int cell, int teams, int members,
+    Crew crew not None, int cell, int teams, int members,
     const int64_t[::1] offsets, const int32_t[::1] order, const int32_t[::1] first_of_lane,
     int direction,
     const real[:, ::1] x, const real[:, ::1] W_ih, const real[:, ::1] W_hh,

@@ -16,6 +16,7 @@ from refrnn.unroll.base import AnyCell, Gradients, Plan, Run, State, Tape
 from refrnn.validation import check_integer
 
 from ..kernel_cells import hidden_bias, input_bias, unsupported
+from .crews import crew
 from .instruction_sets import NAMES, InstructionSet, best, load
 from .lanes import LaidOut, lay_out
 from .layout import Layout
@@ -67,9 +68,9 @@ class CythonUnroll:
         Vectors to compute with; by default the widest that this machine has. "baseline" is what
         every processor of the architecture has.
     workspace : Workspace, optional
-        Where memory of results and tapes that are no longer needed, and threads, are kept for the
-        next call; one of its own if None. It is as large as what was needed at once, and is dropped
-        with the last unroll or tape that has it.
+        Where memory of results and tapes that are no longer needed is kept for the next call; one
+        of its own if None. It is as large as what was needed at once, and is dropped with the last
+        unroll or tape that has it.
 
     Raises
     ------
@@ -156,9 +157,9 @@ class CythonUnroll:
             bias = input_bias(cell, parameters)
             b_hn = hidden_bias(cell, parameters) if layout.has_q else None
             scratch = self.workspace.empty((_scratch_sizes(cell, saved)[0],), dtype)
-            with self.workspace.crew(found.kernels) as crew:
+            with crew(found.kernels) as helpers:
                 found.kernels.forward(
-                    crew, *saved.schedule(-1 if reverse else 1), x, saved.W_ih, saved.W_hh,
+                    helpers, *saved.schedule(-1 if reverse else 1), x, saved.W_ih, saved.W_hh,
                     _row(bias), _row(b_hn), *_h_and_c(state_0),
                     *map(saved.rows.get, ("x", "a", "y", "c", "q")),
                     output, *_h_and_c(state_n), scratch,
@@ -191,9 +192,9 @@ class CythonUnroll:
         rows = self.workspace.empties(saved.layout.cotangents_of_rows(N), dtype)
         scratch = empty((_scratch_sizes(cell, saved)[1],), dtype)
         kernels = saved.instruction_set.kernels
-        with self.workspace.crew(kernels) as crew:
+        with crew(kernels) as helpers:
             kernels.backward(
-                crew, *saved.schedule(1 if tape.reverse else -1),
+                helpers, *saved.schedule(1 if tape.reverse else -1),
                 saved.rows["x"], saved.W_ih, saved.W_hh, *_h_and_c(saved.state_0),
                 *map(saved.rows.get, ("a", "y", "c", "q")), np.ascontiguousarray(d_output),
                 *_h_and_c(d_state_n),

@@ -1,16 +1,13 @@
-"""What a call needs and the next call uses again: memory and threads.
-
-Fresh memory costs a page fault for every page that is written, and a thread takes longer to start
-than to wake.
-"""
+"""Memory that is used again: fresh memory costs a page fault for every page that is written."""
 
 from __future__ import annotations
 
-import contextlib
 import math
+import os
+import queue
 import threading
-from collections.abc import Iterator, Mapping
-from types import ModuleType
+import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,8 +25,7 @@ class Workspace:
     """Gives arrays out, and takes their memory back when nobody has them any more.
 
     It never holds more, what is given out counted, than was given out at once; the oldest goes
-    first. It also has the threads that help a call, which sleep between calls and end with it.
-    Threads may share it: calls at the same time have helpers of their own.
+    first. Threads may share it.
 
     Examples
     --------
@@ -48,12 +44,15 @@ class Workspace:
         self._lock = threading.Lock()
         self._kept: list[Array] = []
         self._given = self._most_given = 0  # bytes
-        self._crews: dict[ModuleType, list[Any]] = {}
+        # What comes back waits here: leases may end anywhere, also where this thread has the lock.
+        self._returned: queue.SimpleQueue[Array] = queue.SimpleQueue()
+        _WORKSPACES.add(self)
 
     @property
     def kept_bytes(self) -> int:
         """Bytes that nobody has at the moment."""
         with self._lock:
+            self._take_back()
             return sum(block.nbytes for block in self._kept)
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -99,30 +98,10 @@ class Workspace:
             return _new_block(nbytes)
         return np.asarray(_Lease(self, self._taken(_block_size(nbytes))))
 
-    @contextlib.contextmanager
-    def crew(self, kernels: ModuleType) -> Iterator[Any]:
-        """Helpers for one call of a module of kernels.
-
-        Parameters
-        ----------
-        kernels : module
-
-        Yields
-        ------
-        Crew
-        """
-        with self._lock:
-            idle = self._crews.setdefault(kernels, [])
-            crew = idle.pop() if idle else kernels.Crew()
-        try:
-            yield crew
-        finally:
-            with self._lock:
-                idle.append(crew)
-
     def _taken(self, size: int) -> Array:
         """A block that was kept, the last one that came back, or a new one."""
         with self._lock:
+            self._take_back()
             self._given += size
             self._most_given = max(self._most_given, self._given)
             for index in reversed(range(len(self._kept))):
@@ -131,11 +110,13 @@ class Workspace:
             self._drop()
         return _new_block(size)
 
-    def _take_back(self, block: Array) -> None:
-        with self._lock:
+    def _take_back(self) -> None:
+        """What has come back, under the lock."""
+        while not self._returned.empty():
+            block = self._returned.get()
             self._given -= block.nbytes
             self._kept.append(block)
-            self._drop()
+        self._drop()
 
     def _drop(self) -> None:
         """The oldest that is kept, until there is no more than was given out at once."""
@@ -158,12 +139,15 @@ def _new_block(nbytes: int) -> Array:
 
 
 class _Lease:
-    """What an array has its memory from; gives that back when the last such array is gone."""
+    """What an array has its memory from; gives that back when the last such array is gone.
+
+    To the workspace, if that is still there: arrays do not keep it.
+    """
 
     __slots__ = ("_block", "_workspace")
 
     def __init__(self, workspace: Workspace, block: Array) -> None:
-        self._workspace, self._block = workspace, block
+        self._workspace, self._block = weakref.ref(workspace), block
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
@@ -172,4 +156,19 @@ class _Lease:
         return found
 
     def __del__(self) -> None:
-        self._workspace._take_back(self._block)
+        workspace = self._workspace()
+        if workspace is not None:
+            workspace._returned.put(self._block)
+
+
+_WORKSPACES: weakref.WeakSet[Workspace] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """A thread that had one may not be there any more, in a process that was forked."""
+    for workspace in _WORKSPACES:
+        workspace._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

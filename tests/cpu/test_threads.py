@@ -1,4 +1,4 @@
-"""Helpers of a call: they sleep between calls, serve one call at a time, and end with a fork."""
+"""Helpers of a call: they sleep between calls, serve one call at a time, and a fork has its own."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def run_elsewhere(program: str) -> None:
     subprocess.run([sys.executable, "-P", "-c", here + program], check=True, timeout=60)
 
 
-def test_the_same_helpers_serve_call_after_call_and_end_with_the_unroll() -> None:
-    before = len(threads())
-    unroll = CythonUnroll(num_threads=4)
-    for _ in range(3):
+def test_the_same_helpers_serve_every_call_and_every_unroll() -> None:
+    assert is_right(CythonUnroll(num_threads=4))
+    known, kept = set(threads()), []
+    for _ in range(5):
+        unroll = CythonUnroll(num_threads=4)
+        kept.append(rr.forward(CELL, PARAMETERS, BATCH, unroll=unroll))
         assert is_right(unroll)
-        assert len(threads()) == before + 3
-    del unroll
-    assert len(threads()) == before
+    assert set(threads()) <= known
 
 
 def test_helpers_sleep_between_calls() -> None:
@@ -96,19 +96,39 @@ assert is_right(unroll)
 """)
 
 
-def test_helpers_may_run_where_the_caller_may() -> None:
-    unroll = CythonUnroll(num_threads=3)
-    assert is_right(unroll)
-    allowed = os.sched_getaffinity(0)
-    assert all(os.sched_getaffinity(task) == allowed for task in threads())
-
-
-def test_a_process_that_has_one_core_is_helped_on_it() -> None:
-    run_elsewhere("""
+HELPERS = """
 import os
+from pathlib import Path
 from tests.cpu.test_threads import CythonUnroll, is_right, threads
-os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+before = set(threads())
 unroll = CythonUnroll(num_threads=3)
 assert is_right(unroll)
-assert len(os.sched_getaffinity(max(threads()))) == 1
-""")
+helpers = set(threads()) - before
+assert len(helpers) == 2
+"""
+
+
+def test_helpers_may_run_where_the_caller_may() -> None:
+    run_elsewhere(
+        HELPERS
+        + """
+everywhere = os.sched_getaffinity(0)
+for allowed in (everywhere, {min(everywhere)}, everywhere):
+    os.sched_setaffinity(0, allowed)
+    assert is_right(unroll)
+    assert all(os.sched_getaffinity(helper) == allowed for helper in helpers)
+"""
+    )
+
+
+def test_helpers_take_no_signals() -> None:
+    run_elsewhere(
+        HELPERS
+        + """
+for helper in helpers:
+    status = Path(f"/proc/self/task/{helper}/status").read_text().split()
+    blocked = int(status[status.index("SigBlk:") + 1], 16)
+    assert blocked >> (15 - 1) & 1  # SIGTERM
+    assert blocked >> (2 - 1) & 1  # SIGINT
+"""
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -38,6 +39,47 @@ def test_a_view_keeps_the_memory() -> None:
     other[...] = 5
     assert np.all(view == 3)
     del view
+    assert workspace.kept_bytes > 0
+
+
+def test_arrays_of_one_block_are_apart_and_begin_with_a_cache_line() -> None:
+    workspace = Workspace()
+    for rows in (3, 3000):  # of NumPy's own memory, and of the workspace's
+        shapes = {"a": (rows, 7), "none": (rows, 0), "b": (rows,), "c": (5, 5)}
+        made = workspace.empties(shapes, np.float32)
+        assert {name: array.shape for name, array in made.items()} == shapes
+        assert all(address(array) % 64 == 0 for array in made.values())
+        for number, array in enumerate(made.values()):
+            array[...] = number
+        assert all(np.all(array == number) for number, array in enumerate(made.values()))
+
+
+def test_arrays_do_not_keep_the_workspace() -> None:
+    workspace = Workspace()
+    array = workspace.empty((300, 100), np.float64)
+    there = weakref.ref(workspace)
+    del workspace
+    assert there() is None
+    array[...] = 1  # which is still its own
+    del array
+
+
+def test_memory_may_come_back_while_some_is_taken() -> None:
+    """The collector may end a lease anywhere, also where the workspace is at work."""
+    workspace = Workspace()
+
+    class Cycle:
+        def __init__(self, array: np.ndarray) -> None:
+            self.array, self.me = array, self
+
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for rows in range(300, 400):
+            Cycle(workspace.empty((rows, 100), np.float64))
+    finally:
+        gc.set_threshold(*threshold)
+    gc.collect()
     assert workspace.kept_bytes > 0
 
 

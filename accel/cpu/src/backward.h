@@ -43,7 +43,8 @@ class Backward {
                  std::max(1, kTileVectors / kGroupVectors));
     for (int lane = team; lane < with.schedule.lanes; lane += teams.count) {
       cursors_.emplace_back(with.schedule, lane);
-      d_h_of_lane_.push_back(carried + static_cast<size_t>(kCarried * lane * sizes.units));
+      d_h_of_lane_.push_back(carried + static_cast<size_t>(lane) *
+                                           static_cast<size_t>(kCarried * sizes.units));
     }
     const size_t lanes = cursors_.size();
     before_.resize(lanes), d_h_.resize(lanes), d_rh_.resize(lanes), cursor_.resize(lanes);
@@ -258,24 +259,26 @@ std::vector<const T*> previous_states(const BackwardArguments<T>& with) {
   return made;
 }
 
-// Rows of d_a in a range times the transpose of W_ih's gates: gradients of the inputs.
+constexpr int kRowsUnprojected = 8 * kTileRows;  // at a time
+
+// Rows of d_a in a range times the transpose of W_ih's gates: gradients of the inputs. `padded` has
+// room for so many rows, as long as whole groups.
 template <template <class> class Cell, class T>
 void unproject(const BackwardArguments<T>& with, const Sizes<Cell, T>& sizes,
-               const BackwardWeights<Cell, T>& weights, std::int64_t begin, std::int64_t end) {
-  constexpr int kTogether = 8 * kTileRows;
+               const BackwardWeights<Cell, T>& weights, std::int64_t begin, std::int64_t end,
+               T* padded) {
   const size_t I = static_cast<size_t>(sizes.input);
   const bool is_whole = sizes.input % kWidth<T> == 0;
   const size_t width = static_cast<size_t>(rounded_up<T>(sizes.input));
-  std::vector<T> padded(is_whole ? 0 : kTogether * width);
-  const T* in[kTogether];
-  T* out[kTogether];
-  for (std::int64_t first = begin; first < end; first += kTogether) {
-    const int count = static_cast<int>(std::min<std::int64_t>(kTogether, end - first));
+  const T* in[kRowsUnprojected];
+  T* out[kRowsUnprojected];
+  for (std::int64_t first = begin; first < end; first += kRowsUnprojected) {
+    const int count = static_cast<int>(std::min<std::int64_t>(kRowsUnprojected, end - first));
     T* const d_x = with.d_x + static_cast<size_t>(first) * I;
     for (int n = 0; n < count; ++n) {
       const size_t row = static_cast<size_t>(n);
       in[n] = with.d_a + (static_cast<size_t>(first) + row) * static_cast<size_t>(sizes.d_row);
-      out[n] = is_whole ? d_x + row * I : padded.data() + row * width;
+      out[n] = is_whole ? d_x + row * I : padded + row * width;
     }
     multiply(weights.input, 0, weights.input.vectors(), Rows<T>{in, out, count}, Start::kZero);
     for (int n = 0; !is_whole && n < count; ++n) {
@@ -290,12 +293,16 @@ struct BackwardMemory {
   BackwardWeights<Cell, T> weights;
   T* sums;  // of the columns of d_a
   std::deque<WeightGradient<T>> of_input, of_state;
+  std::vector<T*> padded;  // rows of d_x, where they end within a vector
 
   BackwardMemory(const Sizes<Cell, T>& sizes, int threads, Scratch<T>& scratch)
       : weights(sizes, scratch), sums(scratch.take(static_cast<size_t>(sizes.d_row))) {
     for (int n = 0; n < threads; ++n) {
       of_input.emplace_back(sizes.input, scratch);
       of_state.emplace_back(sizes.hidden, scratch);
+      const int row = rounded_up<T>(sizes.input);
+      padded.push_back(
+          scratch.take(static_cast<size_t>(kRowsUnprojected) * static_cast<size_t>(row)));
     }
   }
 };
@@ -336,7 +343,8 @@ void backward(Kind<Cell>, const BackwardArguments<T>& with, Scratch<T> scratch, 
     all.wait(thread);
     parts[static_cast<size_t>(thread)].run();
     all.wait(thread);
-    unproject(with, sizes, weights, rows * thread / threads, rows * (thread + 1) / threads);
+    unproject(with, sizes, weights, rows * thread / threads, rows * (thread + 1) / threads,
+              memory.padded[static_cast<size_t>(thread)]);
     const Range input = share(sizes.row, thread, threads, kTileRows);
     const auto d_W_ih = [&](int column) {
       return sizes.row_of(with.d_W_ih, rounded_up<T>(sizes.input), column);

@@ -1,6 +1,8 @@
 // Threads that help a call, and where they wait for each other.
 #pragma once
 
+#include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -12,7 +14,6 @@
 #include <vector>
 
 #if defined(__linux__)
-#include <pthread.h>
 #include <sched.h>
 #endif
 
@@ -23,8 +24,12 @@ namespace refrnn {
 template <class IsSo>
 void spin_until(IsSo is_so) {
   constexpr int kSpins = 2000;
-  for (int spins = 0; !is_so(); ++spins) {
-    if (spins >= kSpins) std::this_thread::yield();
+  for (int spins = 0; !is_so();) {
+    if (spins < kSpins) {
+      ++spins;
+    } else {
+      std::this_thread::yield();
+    }
   }
 }
 
@@ -92,7 +97,12 @@ class Cores {
   template <class Wake>
   void wake_on(std::thread& other, int n, Wake wake) const {
 #if defined(__linux__)
-    if (!is_known_ || CPU_COUNT(&all_) <= n) return wake();
+    if (!is_known_) return wake();
+    // Masks that the kernel has given out are ones that it takes.
+    if (CPU_COUNT(&all_) <= n) {
+      pthread_setaffinity_np(other.native_handle(), sizeof all_, &all_);
+      return wake();
+    }
     int core = current_;
     for (int left = n; left > 0;) {
       core = (core + 1) % CPU_SETSIZE;
@@ -126,7 +136,21 @@ struct Work {
 // A thread that sleeps until there is work.
 class Helper {
  public:
-  Helper() : thread_([this] { run(); }) {}
+  Helper() {
+    // A helper takes no signal of the process, since whoever waits for one has blocked it
+    // elsewhere; only those of its own faults.
+    sigset_t all, before;
+    sigfillset(&all);
+    for (int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&all, own);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+      thread_ = std::thread([this] { run(); });
+    } catch (...) {
+      pthread_sigmask(SIG_SETMASK, &before, nullptr);
+      throw;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
   ~Helper() {
     wake({nullptr, nullptr}, 0);
     thread_.join();
@@ -167,7 +191,7 @@ class Helper {
   Work work_ = {};
   int number_ = 0;
   std::atomic<bool> is_working_{false};
-  std::thread thread_;  // last: it uses the others
+  std::thread thread_;
 };
 
 // Helpers of one call at a time, which sleep between calls.
@@ -177,8 +201,8 @@ class Crew {
   ~Crew() { leave_after_fork(); }
   Crew(const Crew&) = delete;
 
-  // Runs work(0) to work(threads - 1) at the same time, the first in this thread. The work does not
-  // throw, and its parts may wait for each other.
+  // Runs function(0) to function(threads - 1) at the same time, the first in this thread. It does
+  // not throw, and its parts may wait for each other.
   template <class Function>
   void run(int threads, const Function& function) {
     leave_after_fork();
