@@ -107,7 +107,7 @@ class Workspace:
             for index in reversed(range(len(self._kept))):
                 if self._kept[index].nbytes == size:
                     return self._kept.pop(index)
-            self._drop()
+            self._drop()  # room for what was counted just now
         return _new_block(size)
 
     def _take_back(self) -> None:
@@ -116,7 +116,6 @@ class Workspace:
             block = self._returned.get()
             self._given -= block.nbytes
             self._kept.append(block)
-        self._drop()
 
     def _drop(self) -> None:
         """The oldest that is kept, until there is no more than was given out at once."""

@@ -140,9 +140,6 @@ struct GruResetBefore : Gru<T> {
 
 // A cell, as an argument.
 template <template <class> class CELL>
-struct Kind {
-  template <class T>
-  using Cell = CELL<T>;
-};
+struct Kind {};
 
 }  // namespace refrnn

@@ -27,7 +27,6 @@ constexpr int kBlockRows =
 template <class T>
 class Packed {
  public:
-  Packed() = default;
   Packed(int depth, int columns, Scratch<T>& scratch)
       : depth_(depth),
         vectors_(divided_up(columns, kWidth<T>)),
@@ -51,8 +50,8 @@ class Packed {
     return static_cast<size_t>(vector) * kWidth<T> * static_cast<size_t>(depth_);
   }
 
-  int depth_ = 0, vectors_ = 0;
-  T* begin_ = nullptr;
+  int depth_, vectors_;
+  T* begin_;
 };
 
 // Where sums begin.
