@@ -102,7 +102,14 @@ def tolerance(dtype: Any, max_length: int, scale: float) -> float:
 
 
 def deviation(
-    name: str, got: Any, reference: Any, *, scale: float, dtype: Any, max_length: int
+    name: str,
+    got: Any,
+    reference: Any,
+    *,
+    scale: float,
+    dtype: Any,
+    max_length: int,
+    allowance: float = 0.0,
 ) -> Deviation:
     """Compare one array with the reference by the one formula.
 
@@ -114,6 +121,9 @@ def deviation(
         Real floating-point numbers.
     scale, dtype, max_length
         As in :func:`tolerance`; `dtype` is what `got` was computed in.
+    allowance : float
+        Added to the tolerance: what formulas that differ from the reference's cost, where somebody
+        has measured it (:mod:`refrnn.oracle.reference`). Not negative.
 
     Returns
     -------
@@ -124,7 +134,8 @@ def deviation(
     TypeError
         If an array holds anything but real floating-point numbers.
     ValueError
-        If the shapes differ, or the scale is not a finite number: then no statement is possible.
+        If the shapes differ, or the scale or the allowance is not a finite number: then no
+        statement is possible.
     """
     got, reference = np.asarray(got), np.asarray(reference)
     for array in (got, reference):
@@ -134,7 +145,9 @@ def deviation(
         raise ValueError(f"{name} has shape {got.shape}, expected {reference.shape}")
     if not np.isfinite(scale):
         raise ValueError(f"{name} has scale {scale}, expected a finite number")
-    allowed = tolerance(dtype, max_length, scale)
+    if not 0 <= allowance < math.inf:
+        raise ValueError(f"{name} has allowance {allowance}, expected a finite number >= 0")
+    allowed = tolerance(dtype, max_length, scale) + allowance
     if got.size == 0:
         return Deviation(name, 0.0, 0.0, (), 0.0, 0.0, allowed)
     wide = np.result_type(got.dtype, reference.dtype)

@@ -1,0 +1,233 @@
+"""Put problems to a subject, and hold what it gives back to the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..ragged import RaggedBatch
+from ..tolerances import Deviation
+from ..types import Array
+from .diagnosis import diagnose
+from .evaluation import Setting
+from .network import Results
+from .problem import Problem, problem_of, standard_problems
+from .reference import Truth, truth_of
+from .report import Entry, Report, Status
+from .semantics import LAW, WORDS, Semantics, semantics
+from .subject import Expected, Subject
+
+__all__ = ["check_subject"]
+
+Tell = Callable[[str, int, int], None]
+
+
+def check_subject(
+    subject: Subject,
+    batch: RaggedBatch | Problem | Iterable[Problem] | None,
+    meant: str | Semantics | None,
+    tell: Tell,
+) -> Report:
+    """Run every problem and compare; see :func:`refrnn.oracle.check`."""
+    profile = semantics(subject.semantics if meant is None else meant)
+    parameters = subject.parameters()
+    entries: list[Entry] = []
+    problems = _problems(subject, batch)
+    for done, problem in enumerate(problems):
+        tell(problem.name, done, len(problems))
+        trial = _Trial(subject, Setting(subject.network, parameters, problem, profile))
+        entries += trial.entries()
+        refused = entries[-1].status is Status.ON_PURPOSE and entries[-1].tensor == ""
+        if refused and (problem.lengths == 0).any() and problem.batch.total_steps:
+            rest = problem.without_empty()
+            entries += _Trial(
+                subject, Setting(subject.network, parameters, rest, profile)
+            ).entries()
+    return Report(
+        subject.title, repr(subject.network), str(subject.dtype), profile.name, tuple(entries)
+    )
+
+
+def _problems(
+    subject: Subject, batch: RaggedBatch | Problem | Iterable[Problem] | None
+) -> list[Problem]:
+    """What to put to a subject: the standard set, or what was given, in the subject's dtype."""
+    network, dtype = subject.network, subject.dtype
+    if batch is None:
+        return standard_problems(network, dtype)
+    if isinstance(batch, Problem):
+        return [batch.astype(dtype)]
+    if isinstance(batch, RaggedBatch):
+        if batch.dtype != dtype:
+            raise TypeError(f"batch has dtype {batch.dtype}, expected {dtype} as the subject")
+        return [problem_of(network, batch)]
+    problems = list(batch)
+    for number, problem in enumerate(problems):
+        if not isinstance(problem, Problem):
+            kind = type(problem).__name__
+            raise TypeError(f"batch[{number}] has type {kind}, expected a Problem")
+    return [problem.astype(dtype) for problem in problems]
+
+
+class _Trial:
+    """One problem put to one subject."""
+
+    def __init__(self, subject: Subject, setting: Setting) -> None:
+        self._subject = subject
+        self._setting = setting
+        self._name = setting.problem.name
+
+    def entries(self) -> list[Entry]:
+        """What came of it."""
+        problem, profile = self._setting.problem, self._setting.semantics
+        reason = self._subject.supports(problem)
+        if reason is not None:
+            return [Entry(self._name, "", Status.UNCHECKED, words=reason)]
+        try:
+            got = dict(self._subject.run(problem))
+        except Exception as error:  # a crash is a finding about the subject
+            crash = f"{type(error).__name__}: {_one_line(error)}"
+            traits = [trait for trait in problem.traits if trait in profile.refuses]
+            if traits:
+                words = f"refuses {' and '.join(traits)} ({crash})"
+                return [Entry(self._name, "", Status.ON_PURPOSE, words=words)]
+            return [Entry(self._name, "", Status.FAILED, words=f"crashed: {crash}")]
+        return self._compared(got)
+
+    def _present(self, profile: Semantics) -> Callable[[Results], Mapping[str, Expected]]:
+        """The subject's layout under some semantics."""
+        return lambda results: self._subject.present(results, self._setting.problem, profile)
+
+    def _compared(self, got: dict[str, Any]) -> list[Entry]:
+        """Every array against the law; what differs, against the profile; the rest is wrong."""
+        lawful = truth_of(self._setting._replace(semantics=LAW), self._present(LAW))
+        entries, arrays = [], {}
+        for name in lawful.expected:
+            entry = self._shape_entry(name, got.pop(name, None), lawful.expected[name])
+            if isinstance(entry, Entry):
+                entries.append(entry)
+            else:
+                arrays[name] = entry
+        entries += [
+            Entry(self._name, name, Status.FAILED, words="nobody asked for an array of this name")
+            for name, array in got.items()
+            if array is not None
+        ]
+        compared = self._against(lawful, arrays, self._subject.dtype)
+        wrong = [e.tensor for e in compared if e.status is Status.FAILED]
+        if wrong and self._setting.semantics.differing_fields():
+            compared = self._against_profile(lawful, arrays, compared)
+            wrong = [e.tensor for e in compared if e.status is Status.FAILED]
+        if wrong:
+            compared = self._diagnosed(arrays, compared, wrong)
+        return entries + compared
+
+    def _shape_entry(self, name: str, array: Any, expected: Expected) -> Entry | Array:
+        """The array, or what is wrong with it before its numbers are looked at."""
+        if array is None:
+            return Entry(self._name, name, Status.UNCHECKED, words="not offered")
+
+        def failed(words: str) -> Entry:
+            return Entry(self._name, name, Status.FAILED, words=words)
+
+        if not isinstance(array, np.ndarray):
+            return failed(f"it has type {type(array).__name__}, expected an ndarray")
+        if array.shape != expected.array.shape:
+            return failed(f"it has shape {array.shape}, expected {expected.array.shape}")
+        if array.dtype != self._subject.dtype:
+            return failed(f"it has dtype {array.dtype}, expected {self._subject.dtype}")
+        return array
+
+    def _against(self, truth: Truth, arrays: Mapping[str, Array], dtype: Any) -> list[Entry]:
+        """An entry an array."""
+        entries = []
+        for name, array in arrays.items():
+            found = truth.deviation(name, array, dtype)
+            status = Status.OK if found.ok else Status.FAILED
+            ulps = _ulps(found, self._subject.dtype)
+            entries.append(Entry(self._name, name, status, found, ulps))
+        return entries
+
+    def _against_profile(
+        self, lawful: Truth, arrays: Mapping[str, Array], compared: list[Entry]
+    ) -> list[Entry]:
+        """What differs from the law, held to what the subject does on purpose."""
+        profile = self._setting.semantics
+        meant = self._meant(profile)
+        if meant is None:
+            return compared
+        dtype = np.dtype(profile.float64) if self._subject.dtype == np.float64 else None
+        entries = []
+        for entry in compared:
+            if entry.status is Status.FAILED:
+                array = arrays[entry.tensor]
+                found = meant.deviation(entry.tensor, array, dtype or self._subject.dtype)
+                if found.ok:
+                    words = self._reasons(entry.tensor, array)
+                    entry = entry._replace(
+                        status=Status.ON_PURPOSE,
+                        deviation=found,
+                        ulps=_ulps(found, self._subject.dtype),
+                        words=words,
+                    )
+            entries.append(entry)
+        return entries
+
+    def _meant(self, profile: Semantics) -> Truth | None:
+        """The reference under a profile; None where what it says has no numbers."""
+        try:
+            return truth_of(self._setting._replace(semantics=profile), self._present(profile))
+        except ValueError:  # the padding that it counts as data is NaN
+            return None
+
+    def _reasons(self, tensor: str, array: Array) -> str:
+        """Which of the profile's differences this array needs in order to agree."""
+        profile = self._setting.semantics
+        needed = []
+        for field in profile.differing_fields():
+            without = profile.lawful(field)
+            meant = self._meant(without)
+            wide = self._subject.dtype == np.float64
+            dtype = np.dtype(without.float64) if wide else self._subject.dtype
+            if meant is not None and not meant.deviation(tensor, array, dtype).ok:
+                needed.append(WORDS[field, getattr(profile, field)])
+        return "; ".join(needed) or "; ".join(profile.differences())
+
+    def _diagnosed(
+        self, arrays: Mapping[str, Array], compared: list[Entry], wrong: list[str]
+    ) -> list[Entry]:
+        """Words for what is wrong."""
+        setting, subject = self._setting, self._subject
+        profile = setting.semantics
+        meant = self._meant(profile)
+        if meant is None:
+            profile = LAW
+            meant = truth_of(setting._replace(semantics=LAW), self._present(LAW))
+        wide = setting._replace(
+            parameters=tuple(p.astype(np.float64) for p in setting.parameters),
+            problem=setting.problem.astype(np.float64),
+            semantics=profile,
+        )
+        words = diagnose(
+            wide,
+            meant,
+            arrays,
+            wrong,
+            lambda results, other: subject.present(results, setting.problem, other),
+            subject.dtype,
+        )
+        return [e._replace(words=words[e.tensor].words) if e.tensor in words else e for e in compared]
+
+
+def _ulps(found: Deviation, dtype: np.dtype[Any]) -> float:
+    """The worst error in units in the last place of what was expected there."""
+    error = abs(found.got - found.expected)
+    spacing = float(np.spacing(np.abs(np.asarray(found.expected).astype(dtype))))
+    return error / spacing if np.isfinite(error) and spacing > 0 else float("inf")
+
+
+def _one_line(error: BaseException) -> str:
+    """What an exception says, in one line."""
+    return " ".join(str(error).split())[:200] or "no message"

@@ -1,0 +1,470 @@
+"""The classic mistakes, each as what the reference would give if it made it.
+
+A mistake is tried by computing the problem with it and comparing: where a module disagrees with the
+reference and agrees with a mistake to rounding, that is what it does. Mistakes of the whole
+function come first, forward and backward in agreement; then those of the backward pass alone; then
+those of one result.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..cells import GRU, LSTM
+from ..parameters import CellParameters
+from ..ragged import RaggedBatch
+from ..types import Array, IntArray
+from ..unroll import Packed, PerSequence, Tape, backward, forward
+from ..unroll.base import AnyCell, State
+from .evaluation import Setting, evaluate, stretched
+from .network import Network, Results
+from .semantics import WORDS, Semantics
+
+__all__ = ["Mistake", "mistakes"]
+
+_UNROLL = Packed()
+
+#: What a gate's rows are called in words, in the order of :class:`refrnn.LSTM` and GRU.
+_GATES = {
+    ("lstm", 4): ("input", "forget", "cell", "output"),
+    ("lstm", 3): ("input", "cell", "output"),
+    ("gru", 3): ("reset", "update", "new"),
+}
+
+
+class Mistake(NamedTuple):
+    """One thing that goes wrong.
+
+    Attributes
+    ----------
+    words : str
+        Completes the sentence "with ... it agrees".
+    results : callable
+        Computes the results with the mistake in them.
+    semantics : Semantics
+        How those results are laid out.
+    """
+
+    words: str
+    results: Callable[[], Results]
+    semantics: Semantics
+
+
+def mistakes(setting: Setting) -> Iterator[Mistake]:
+    """Every mistake that can be made in a setting, the simplest first.
+
+    Parameters
+    ----------
+    setting : Setting
+        Of float64.
+    """
+    meant = setting.semantics
+    for field_words in _SEMANTICS:
+        field, answer = field_words
+        if getattr(meant, field) != answer:
+            other = meant._replace(**{field: answer})
+            results = _evaluated(setting._replace(semantics=other))
+            words = WORDS.get(field_words, _LAWFUL[field])
+            yield Mistake(f"the rule that {words}", results, other)
+    for words, compute in _whole(setting):
+        yield Mistake(words, compute, meant)
+    for words, compute in _backward_only(setting):
+        yield Mistake(words, compute, meant)
+
+
+_SEMANTICS = (
+    ("empty", "identity"),
+    ("empty", "zeros"),
+    ("empty", "padding"),
+    ("padded_output", "zero"),
+    ("padded_output", "repeat"),
+)
+_LAWFUL = {
+    "empty": "the final state of a sequence of length 0 is its initial state",
+    "padded_output": "outputs in the padding are zero",
+}
+
+_Change = Callable[[CellParameters, AnyCell], CellParameters]
+_Mistakes = Iterator[tuple[str, Callable[[], Results]]]
+
+
+def _evaluated(
+    setting: Setting, tapes: Callable[[Sequence[Tape]], Sequence[Tape]] | None = None
+) -> Callable[[], Results]:
+    """A computation for later."""
+    return lambda: evaluate(setting, _UNROLL, tapes)
+
+
+# --- the whole function --------------------------------------------------------------------------
+
+
+def _whole(setting: Setting) -> _Mistakes:
+    """What is wrong forward and backward alike."""
+    yield from _gate_orders(setting)
+    yield from _biases(setting)
+    yield from _weights(setting)
+    yield from _times(setting)
+    yield from _states(setting)
+    yield from _equations(setting)
+
+
+def _gate_orders(setting: Setting) -> _Mistakes:
+    """Every other order of the gates."""
+    for order, words in _orders(setting.network.cells[0]):
+        inverse = np.argsort(order)
+        yield (
+            words,
+            _with_parameters(setting, partial(_permuted, order), partial(_permuted, inverse)),
+        )
+
+
+def _biases(setting: Setting) -> _Mistakes:
+    """A bias that is added twice, or not at all."""
+    names = [name for name in ("b_ih", "b_hh") if name in setting.parameters[0]]
+    for name in names:
+        yield f"{name} added twice", _scaled(setting, (name,), 2.0)
+        yield f"{name} left out", _scaled(setting, (name,), 0.0)
+    if len(names) == 2:
+        yield "both biases left out", _scaled(setting, names, 0.0)
+        yield "both biases added twice", _scaled(setting, names, 2.0)
+
+
+def _weights(setting: Setting) -> _Mistakes:
+    """A matrix whose blocks are transposed, where they are square."""
+    for name in ("W_hh", "W_ih"):
+        blocks = [
+            p[name].shape[0] // c.num_gates == p[name].shape[1] for p, c in _runs(setting)
+        ]
+        if all(blocks):
+            change = partial(_transposed, name)
+            yield f"{name} transposed", _with_parameters(setting, change, change)
+
+
+def _times(setting: Setting) -> _Mistakes:
+    """Lengths that are not kept."""
+    problem = setting.problem
+    everywhere = np.ones_like(problem.mask)
+    if not problem.mask.all():
+        yield "lengths ignored, padding stepped like data,", lambda: _padded(setting, everywhere)
+        yield "the final state taken from the padding", lambda: _final_state_from_padding(setting)
+        yield "the final state read at the last padded step", lambda: _final_state_zero(setting)
+    if setting.network.reverse[-1] and not problem.mask.all():
+        yield (
+            "the reverse direction started in the padding, not at the last valid step,",
+            lambda: _reverse_from_padding(setting),
+        )
+    flipped = tuple(not reverse for reverse in setting.network.reverse)
+    if len(flipped) == 1:
+        other = Network(setting.network.cells, flipped)
+        yield "the direction of time turned round", _evaluated(setting._replace(network=other))
+    order = np.argsort(-problem.lengths, kind="stable")
+    if not np.array_equal(order, np.arange(len(order))):
+        yield (
+            "sequences sorted by length and not put back",
+            lambda: _in_order(evaluate(setting, _UNROLL), problem.lengths, order),
+        )
+
+
+def _states(setting: Setting) -> _Mistakes:
+    """Initial states that are not used, or used for each other."""
+    problem = setting.problem
+    if not problem.default_state:
+        zeros = tuple(type(s)(*map(np.zeros_like, s)) for s in problem.state_0)
+        ignored = setting._replace(problem=problem._replace(state_0=zeros))
+        yield "initial states ignored", lambda: _no_initial(evaluate(ignored, _UNROLL))
+    if all(len(s) == 2 and s[0].shape == s[1].shape for s in problem.state_0):
+        swap = setting._replace(
+            problem=problem._replace(state_0=tuple(type(s)(s[1], s[0]) for s in problem.state_0))
+        )
+        yield "h_0 and c_0 in each other's place", lambda: _swapped_back(evaluate(swap, _UNROLL))
+
+
+def _equations(setting: Setting) -> _Mistakes:
+    """Another cell than the one that is meant."""
+    cell = setting.network.cells[0]
+    options = cell.options()
+    others: list[tuple[str, dict[str, Any]]] = []
+    if isinstance(cell, GRU):
+        where = "before" if cell.reset_after else "after"
+        others.append((f"the reset gate {where} the matrix product", {"reset_after": where == "after"}))
+    for name in ("gate_clip", "cell_clip"):
+        if options.get(name) is not None:
+            others.append((f"{name} ignored", {name: None}))
+    defaults = {n: v for n, v in type(cell)._DEFAULTS.items() if n.endswith("activation")}
+    changed = {n: v for n, v in defaults.items() if options[n] != v}
+    if changed:
+        others.append(("activations ignored, the default ones used,", changed))
+    if options.get("gate_activation") == type(cell)._DEFAULTS.get("gate_activation"):
+        if "gate_activation" in options:
+            others.append(("hard sigmoid gates", {"gate_activation": "hardsigmoid"}))
+    for words, option in others:
+        yield words, _evaluated(setting._replace(network=_other_options(setting.network, option)))
+    if isinstance(cell, LSTM) and not cell.coupled and cell.biases:
+        change = _with_parameters(setting, _forget_plus_one, lambda gradient, cell: gradient)
+        yield "1 added to the forget gate", change
+    if isinstance(cell, GRU):
+        yield "z and 1 - z in each other's place", _with_parameters(setting, _flipped_z, _flipped_z)
+
+
+# --- the backward pass alone ---------------------------------------------------------------------
+
+
+def _backward_only(setting: Setting) -> _Mistakes:
+    """What is wrong in gradients of a forward pass that is right."""
+    cells = [setting.network.cell(run) for run in range(setting.network.num_runs)]
+    for order, words in _orders(cells[0]):
+        yield f"{words} in the backward pass", partial(_backward_permuted, setting, order)
+    problem = setting.problem
+    yield "the gradient not carried from step to step", lambda: _truncated(setting)
+    no_final = tuple(type(s)(*map(np.zeros_like, s)) for s in problem.d_state_n)
+    yield (
+        "the cotangent of the final state ignored",
+        _evaluated(setting._replace(problem=problem._replace(d_state_n=no_final))),
+    )
+    no_output = np.zeros_like(problem.d_output)
+    yield (
+        "the cotangent of the outputs ignored",
+        _evaluated(setting._replace(problem=problem._replace(d_output=no_output))),
+    )
+    if getattr(cells[0], "cell_clip", None) is not None:
+        yield "the derivative of cell_clip left out", _evaluated(setting, _clip_forgotten)
+    for order, words in _orders(cells[0]):
+        yield f"{words} in the gradient alone", partial(_gradient_permuted, setting, order)
+
+
+def _backward_permuted(setting: Setting, order: tuple[int, ...]) -> Results:
+    """A backward pass that reads weights and writes gradients with the gates in another order."""
+
+    def tapes(own: Sequence[Tape]) -> list[Tape]:
+        return [t._replace(parameters=_permuted(order, t.parameters, t.cell)) for t in own]
+
+    return _unpermuted(setting, evaluate(setting, _UNROLL, tapes), order)
+
+
+def _gradient_permuted(setting: Setting, order: tuple[int, ...]) -> Results:
+    """Gradients of the weights written with the gates in another order."""
+    return _unpermuted(setting, evaluate(setting, _UNROLL), order)
+
+
+def _truncated(setting: Setting) -> Results:
+    """Every step differentiated as if the state before it were a constant.
+
+    The steps become sequences of one step each, whose initial states are what the whole run had
+    there. Of one layer and direction only.
+    """
+    problem, network = setting.problem, setting.network
+    if network.num_runs > 1:
+        raise NotImplementedError
+    cell, busy = network.cells[0], problem.lengths > 0
+    turned = _turned(problem.lengths) if network.reverse[0] else slice(None)
+    batch = problem.batch.with_values(problem.batch.values[turned])
+    run = forward(cell, setting.parameters[0], batch, problem.state_0[0], unroll=PerSequence())
+    first, last = batch.offsets[:-1][busy], batch.offsets[1:][busy] - 1
+    before, d_after = [], []
+    parts = zip(cell.states(run.tape.saved.tape), problem.state_0[0], problem.d_state_n[0], strict=True)
+    for after, initial, d_final in parts:
+        shifted, d_last = np.roll(after, 1, axis=0), np.zeros_like(after)
+        shifted[first], d_last[last] = initial[busy], d_final[busy]
+        before.append(shifted)
+        d_after.append(d_last)
+    steps = RaggedBatch(batch.values, np.ones(batch.total_steps, np.int64))
+    one = forward(cell, setting.parameters[0], steps, cell.state_type(*before), unroll=_UNROLL)
+    gradients = backward(one.tape, problem.d_output[turned], cell.state_type(*d_after))
+    d_state_0 = type(problem.d_state_n[0])._make([a.copy() for a in problem.d_state_n[0]])
+    for d_initial, d_before in zip(d_state_0, gradients.state_0, strict=True):
+        d_initial[busy] = d_before[first]
+    return Results(
+        run.output.values[turned],
+        (run.state_n,),
+        gradients.input.values[turned],
+        (d_state_0,),
+        (gradients.parameters,),
+    )
+
+
+def _turned(lengths: IntArray) -> IntArray:
+    """Row numbers that turn each sequence round within its own length."""
+    ends = np.cumsum(lengths)
+    return np.repeat(2 * ends - lengths - 1, lengths) - np.arange(int(lengths.sum()))
+
+
+def _clip_forgotten(tapes: Sequence[Tape]) -> list[Tape]:
+    """Tapes that do not know where the cell state was clipped."""
+
+    def forgotten(tape: Tape) -> Tape:
+        steps = tape.saved.tape
+        clipped = np.zeros_like(steps.clipped)
+        return tape._replace(saved=tape.saved._replace(tape=steps._replace(clipped=clipped)))
+
+    return [forgotten(tape) for tape in tapes]
+
+
+# --- pieces --------------------------------------------------------------------------------------
+
+
+def _runs(setting: Setting) -> list[tuple[CellParameters, AnyCell]]:
+    """Parameters and cell of every run."""
+    network = setting.network
+    return [(p, network.cell(run)) for run, p in enumerate(setting.parameters)]
+
+
+def _orders(cell: AnyCell) -> list[tuple[tuple[int, ...], str]]:
+    """Every wrong order of a cell's gates with its words, exchanges of two first."""
+    names = _GATES.get((type(cell).__name__.lower(), cell.num_gates))
+    if names is None:
+        return []
+    right = tuple(range(cell.num_gates))
+    orders = []
+    for order in itertools.permutations(right):
+        moved = [gate for gate in right if order[gate] != gate]
+        if len(moved) == 2:
+            words = f"the {names[moved[0]]} and {names[moved[1]]} gate rows swapped"
+            orders.append((2, order, words))
+        elif moved:
+            shown = ", ".join(names[gate] for gate in order)
+            orders.append((len(moved), order, f"gate rows in the order {shown}"))
+    return [(order, words) for _, order, words in sorted(orders, key=lambda o: o[0])]
+
+
+def _permuted(order: Sequence[int], parameters: CellParameters, cell: AnyCell) -> CellParameters:
+    """Parameters whose gate k is gate ``order[k]`` of these."""
+    H = cell.hidden_size
+    rows = np.concatenate([np.arange(gate * H, (gate + 1) * H) for gate in order])
+    gated = ("W_ih", "W_hh", "b_ih", "b_hh")
+    return CellParameters({n: a[rows] if n in gated else a for n, a in parameters.items()})
+
+
+def _unpermuted(setting: Setting, results: Results, order: Sequence[int]) -> Results:
+    """Results with the rows of the weights' gradients where the weights' own rows stand."""
+    inverse = np.argsort(order)
+    cells = [cell for _, cell in _runs(setting)]
+    gradients = zip(results.d_parameters, cells, strict=True)
+    return results._replace(d_parameters=tuple(_permuted(inverse, g, c) for g, c in gradients))
+
+
+def _with_parameters(setting: Setting, change: _Change, pull: _Change) -> Callable[[], Results]:
+    """The setting with changed parameters, and the gradient of the parameters as they were.
+
+    `pull` is the adjoint of `change`.
+    """
+
+    def compute() -> Results:
+        runs = _runs(setting)
+        changed = tuple(change(p, c) for p, c in runs)
+        results = evaluate(setting._replace(parameters=changed), _UNROLL)
+        gradients = zip(results.d_parameters, runs, strict=True)
+        return results._replace(d_parameters=tuple(pull(g, c) for g, (_, c) in gradients))
+
+    return compute
+
+
+def _scaled(setting: Setting, names: Sequence[str], factor: float) -> Callable[[], Results]:
+    """Some parameters times a factor."""
+
+    def scaled(parameters: CellParameters, cell: AnyCell) -> CellParameters:
+        return CellParameters({n: factor * a if n in names else a for n, a in parameters.items()})
+
+    return _with_parameters(setting, scaled, scaled)
+
+
+def _transposed(name: str, parameters: CellParameters, cell: AnyCell) -> CellParameters:
+    """One matrix with the block of every gate transposed."""
+    blocks = np.split(parameters[name], cell.num_gates)
+    return CellParameters({**parameters, name: np.concatenate([b.T for b in blocks])})
+
+
+def _flipped_z(parameters: CellParameters, cell: AnyCell) -> CellParameters:
+    """The rows of z negated: then z is 1 - z."""
+    H = cell.hidden_size
+    sign = np.ones(3 * H)
+    sign[H : 2 * H] = -1
+    return CellParameters(
+        {n: a * (sign[:, None] if a.ndim == 2 else sign) for n, a in parameters.items()}
+    )
+
+
+def _forget_plus_one(parameters: CellParameters, cell: AnyCell) -> CellParameters:
+    """A forget bias that is added at run time."""
+    H = cell.hidden_size
+    b_ih = parameters["b_ih"].copy()
+    b_ih[H : 2 * H] += 1
+    return CellParameters({**parameters, "b_ih": b_ih})
+
+
+def _other_options(network: Network, options: dict[str, Any]) -> Network:
+    """The same network of cells with other options."""
+    cells = [
+        type(c)(c.input_size, c.hidden_size, **{**c.options(), **options}) for c in network.cells
+    ]
+    return Network(cells, network.reverse, network.merge)
+
+
+def _padded(setting: Setting, mask: Any) -> Results:
+    return stretched(setting, mask, _UNROLL)
+
+
+def _final_state_from_padding(setting: Setting) -> Results:
+    """Right outputs, and the state after T steps."""
+    right, padded = evaluate(setting, _UNROLL), _padded(setting, np.ones_like(setting.problem.mask))
+    return right._replace(state_n=padded.state_n)
+
+
+def _final_state_zero(setting: Setting) -> Results:
+    """Right outputs, and a final h that was read from an output at its last padded step."""
+    right = evaluate(setting, _UNROLL)
+    short = ~setting.problem.mask[:, -1]
+    states = []
+    for state in right.state_n:
+        h = state[0].copy()
+        h[short] = 0
+        states.append(state._replace(h=h))
+    return right._replace(state_n=tuple(states))
+
+
+def _reverse_from_padding(setting: Setting) -> Results:
+    """The reverse runs step the padding first; the forward runs keep their lengths.
+
+    With two directions only the lowest layer is told apart, so one layer is all that is tried.
+    """
+    network = setting.network
+    if len(network.cells) > 1 or network.merge != "concat":
+        raise NotImplementedError
+    everywhere = np.ones_like(setting.problem.mask)
+    stepped = _padded(setting, everywhere)
+    if network.num_directions == 1:
+        return stepped
+    right = evaluate(setting, _UNROLL)
+    half = network.cells[0].output_size
+    return right._replace(
+        output=np.concatenate([right.output[:, :half], stepped.output[:, half:]], axis=1),
+        state_n=(right.state_n[0], stepped.state_n[1]),
+        d_state_0=(right.d_state_0[0], stepped.d_state_0[1]),
+        d_parameters=(right.d_parameters[0], stepped.d_parameters[1]),
+    )
+
+
+def _no_initial(results: Results) -> Results:
+    """Nothing reaches an initial state that is not used."""
+    zeros = tuple(type(s)(*map(np.zeros_like, s)) for s in results.d_state_0)
+    return results._replace(d_state_0=zeros)
+
+
+def _swapped_back(results: Results) -> Results:
+    """Gradients of two states that took each other's place."""
+    return results._replace(d_state_0=tuple(type(s)(s[1], s[0]) for s in results.d_state_0))
+
+
+def _in_order(results: Results, lengths: IntArray, order: IntArray) -> Results:
+    """Results by sequence in another order of the sequences; rows stay where padding has them."""
+
+    def moved(states: Sequence[State]) -> tuple[State, ...]:
+        return tuple(type(s)._make([a[order] for a in s]) for s in states)
+
+    return results._replace(
+        state_n=moved(results.state_n), d_state_0=moved(results.d_state_0)
+    )
