@@ -1,0 +1,1 @@
+"""Compare foreign implementations with the reference."""
