@@ -1,0 +1,1 @@
+"""The oracle: what other implementations of RNN, LSTM and GRU are compared with."""
