@@ -239,6 +239,6 @@ def _described(truth: Truth, name: str, got: Array, dtype: Any) -> str:
     text = f"{count} of {total} elements differ"
     for axis in range(bad.ndim):
         hit = np.flatnonzero(bad.any(axis=tuple(a for a in range(bad.ndim) if a != axis)))
-        if bad.ndim > 1 and len(hit) == 1 and count > 1:
+        if bad.ndim > 1 and len(hit) == 1 and count > 1 and bad.shape[axis] > 1:
             text += f", all at index {hit[0]} of axis {axis}"
     return f"{text}, and no mistake that was tried explains them"

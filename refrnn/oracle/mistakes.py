@@ -73,6 +73,10 @@ def mistakes(setting: Setting) -> Iterator[Mistake]:
             yield Mistake(f"the rule that {words}", results, other)
     for words, compute in _whole(setting):
         yield Mistake(words, compute, meant)
+    if not setting.problem.mask.all():
+        everywhere = np.ones_like(setting.problem.mask)
+        left = meant._replace(padded_output="any")  # what was stepped stands in the output
+        yield Mistake(_LENGTHS_IGNORED, lambda: _padded(setting, everywhere), left)
     for words, compute in _backward_only(setting):
         yield Mistake(words, compute, meant)
 
@@ -83,7 +87,9 @@ _SEMANTICS = (
     ("empty", "padding"),
     ("padded_output", "zero"),
     ("padded_output", "repeat"),
+    ("padded_output", "any"),
 )
+_LENGTHS_IGNORED = "lengths ignored, padding stepped like data,"
 _LAWFUL = {
     "empty": "the final state of a sequence of length 0 is its initial state",
     "padded_output": "outputs in the padding are zero",
@@ -150,7 +156,7 @@ def _times(setting: Setting) -> _Mistakes:
     problem = setting.problem
     everywhere = np.ones_like(problem.mask)
     if not problem.mask.all():
-        yield "lengths ignored, padding stepped like data,", lambda: _padded(setting, everywhere)
+        yield _LENGTHS_IGNORED, lambda: _padded(setting, everywhere)
         yield "the final state taken from the padding", lambda: _final_state_from_padding(setting)
         yield "the final state read at the last padded step", lambda: _final_state_zero(setting)
     if setting.network.reverse[-1] and not problem.mask.all():
