@@ -217,6 +217,7 @@ class _Trial:
             wrong,
             lambda results, other: subject.present(results, setting.problem, other),
             subject.dtype,
+            getattr(subject, "mistakes", None),
         )
         return [e._replace(words=words[e.tensor].words) if e.tensor in words else e for e in compared]
 

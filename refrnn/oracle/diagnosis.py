@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from ..tolerances import Deviation
 from ..types import Array
 from .evaluation import Setting
-from .mistakes import mistakes
+from .mistakes import Mistake, mistakes
 from .network import Results
 from .reference import Truth
 from .semantics import Semantics
@@ -55,6 +56,7 @@ def diagnose(
     wrong: Iterable[str],
     present: PresentAs,
     dtype: Any,
+    own: Callable[[Setting], Iterable[Mistake]] | None = None,
 ) -> dict[str, Diagnosis]:
     """Try the classic mistakes on the arrays that differ.
 
@@ -72,6 +74,8 @@ def diagnose(
         A subject's layout of results under given semantics.
     dtype : dtype
         What `got` was computed in.
+    own : callable, optional
+        Mistakes that only this subject can make, tried after those that everybody makes.
 
     Returns
     -------
@@ -81,7 +85,8 @@ def diagnose(
     """
     names = list(wrong)
     tried: list[_Tried] = []
-    for words, presented in _presented(setting, present):
+    candidates = itertools.chain(mistakes(setting), () if own is None else own(setting))
+    for words, presented in _presented(candidates, present):
         found = _compared(truth, got, names, presented, dtype)
         if not found:
             continue
@@ -107,10 +112,10 @@ def diagnose(
 
 
 def _presented(
-    setting: Setting, present: PresentAs
+    candidates: Iterable[Mistake], present: PresentAs
 ) -> Iterable[tuple[str, Mapping[str, Expected]]]:
     """Every mistake that can be computed here, in the subject's layout."""
-    for mistake in mistakes(setting):
+    for mistake in candidates:
         try:
             with np.errstate(all="ignore"):
                 presented = present(mistake.results(), mistake.semantics)

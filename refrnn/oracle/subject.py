@@ -41,7 +41,9 @@ class Subject(Protocol):
     """What :func:`refrnn.oracle.check` needs of a module.
 
     To add an adapter, write a class with these members; :func:`refrnn.oracle.check` takes an object
-    of it as it takes a framework's module.
+    of it as it takes a framework's module. It may have another, ``mistakes(setting)``: an iterator
+    of :class:`refrnn.oracle.mistakes.Mistake` that only it can make, beside those that are tried on
+    everybody.
     """
 
     @property
