@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import UnsupportedCase
 from ...types import Array
 
-__all__ = ["Runtime", "runtime"]
+__all__ = ["Runtime", "find_runtime"]
 
 #: How often a batch of no sequence is run: what it does to ONNX Runtime does not show every time.
 _TIMES = 100
@@ -53,7 +53,7 @@ class Runtime(Protocol):
         ...
 
 
-def runtime(chosen: Any) -> Runtime:
+def find_runtime(chosen: Any) -> Runtime:
     """A runtime by its name, or a backend.
 
     Parameters
@@ -68,11 +68,12 @@ def runtime(chosen: Any) -> Runtime:
         If it is none of these.
     """
     if isinstance(chosen, str):
-        made = {"onnxruntime": _OnnxRuntime, "reference": _Reference}
+        made: dict[str, type[Any]] = {"onnxruntime": _OnnxRuntime, "reference": _Reference}
         if chosen not in made:
             rule = f"{', '.join(made)} or a Backend"
             raise ValueError(f"runtime has value {chosen!r}, expected {rule}")
-        return made[chosen]()
+        named: Runtime = made[chosen]()
+        return named
     if not callable(getattr(chosen, "prepare", None)):
         kind = type(chosen).__name__
         raise TypeError(f"runtime has type {kind}, expected a name or a Backend")
