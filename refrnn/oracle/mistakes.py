@@ -185,9 +185,11 @@ def _states(setting: Setting) -> _Mistakes:
         yield "initial states ignored", lambda: _no_initial(evaluate(ignored, _UNROLL))
     if all(len(s) == 2 and s[0].shape == s[1].shape for s in problem.state_0):
         swap = setting._replace(
-            problem=problem._replace(state_0=tuple(type(s)(s[1], s[0]) for s in problem.state_0))
+            problem=problem._replace(state_0=_exchanged(problem.state_0))
         )
         yield "h_0 and c_0 in each other's place", lambda: _swapped_back(evaluate(swap, _UNROLL))
+        other = setting._replace(problem=problem._replace(d_state_n=_exchanged(problem.d_state_n)))
+        yield "h_n and c_n in each other's place", lambda: _finals_swapped(evaluate(other, _UNROLL))
 
 
 def _equations(setting: Setting) -> _Mistakes:
@@ -462,7 +464,17 @@ def _no_initial(results: Results) -> Results:
 
 def _swapped_back(results: Results) -> Results:
     """Gradients of two states that took each other's place."""
-    return results._replace(d_state_0=tuple(type(s)(s[1], s[0]) for s in results.d_state_0))
+    return results._replace(d_state_0=_exchanged(results.d_state_0))
+
+
+def _finals_swapped(results: Results) -> Results:
+    """Final states that took each other's place."""
+    return results._replace(state_n=_exchanged(results.state_n))
+
+
+def _exchanged(states: Sequence[State]) -> tuple[State, ...]:
+    """h as c and c as h."""
+    return tuple(type(s)._make([s[1], s[0]]) for s in states)
 
 
 def _in_order(results: Results, lengths: IntArray, order: IntArray) -> Results:
