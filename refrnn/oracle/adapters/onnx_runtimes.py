@@ -95,7 +95,9 @@ class _OnnxRuntime:
             self._session(model.SerializeToString()).run(None, dict(inputs))
         except Exception as error:  # every kind of error of its own derives from Exception alone
             text = " ".join(str(error).split())
-            raise UnsupportedCase(f"{self.title} does not run the node: {text}") from error
+            raise UnsupportedCase(
+                f"{self.title} does not run the node in {inputs['X'].dtype}: {text[:400]}"
+            ) from error
 
     def run(self, model: Any, inputs: Mapping[str, Array]) -> Sequence[Any]:
         """Run it; a batch of no sequence in another process, which it may take down with it."""
