@@ -52,7 +52,8 @@ def adapt(
         ``prepare(model)`` as ``onnx.backend.base.Backend`` has it.
     weights : mapping of str to ndarray, optional
         Of a node alone, in ONNX' layout: those of ``W``, ``R``, ``B`` and ``P`` that the node
-        names. Drawn if None, uniform in +-2/sqrt(H).
+        names. Drawn if None, uniform in +-2/sqrt(H), in half of that for an RNN whose states are
+        not bounded.
     input_size : int, optional
         Of a node whose weights are drawn; 3 if None.
     dtype : dtype, optional

@@ -21,6 +21,7 @@ __all__ = ["Node", "directions", "read"]
 _OPSET = 22
 _INPUT_SIZE = 3
 _WEIGHTS = ("W", "R", "B", "P")
+_BOUNDED = {"tanh", "sigmoid", "hardsigmoid", "softsign", "scaledtanh"}
 
 
 class Node(NamedTuple):
@@ -45,7 +46,18 @@ class Node(NamedTuple):
 
 
 def read(subject: Any, own: dict[str, Any]) -> Node:
-    """A node, from wherever it is."""
+    """A node with its weights, from wherever they are; see :func:`adapt` of this adapter.
+
+    Parameters
+    ----------
+    subject : onnx.NodeProto, onnx.ModelProto, str or path
+    own : dict of str to object
+        Those of `weights`, `input_size`, `dtype` and `opset` that were given.
+
+    Returns
+    -------
+    Node
+    """
     import onnx
 
     if isinstance(subject, (str, os.PathLike)):
@@ -132,7 +144,11 @@ def _drawn(
     input_size: int = _INPUT_SIZE,
     dtype: Any = "float32",
 ) -> dict[str, Array]:
-    """Weights for the inputs that a node names, uniform in +-2/sqrt(H)."""
+    """Weights for the inputs that a node names, uniform in +-2/sqrt(H).
+
+    Half of that where an RNN's states are not bounded: they would grow with every step, and the
+    tolerance with them.
+    """
     if "hidden_size" not in attributes:
         raise ValueError("the node has no hidden_size, expected it where weights are not given")
     H, G = attributes["hidden_size"], operator.gates
@@ -141,13 +157,29 @@ def _drawn(
     target = check_dtype(dtype, "dtype", complex_allowed=False)
     shapes = {"W": (D, G * H, I), "R": (D, G * H, H), "B": (D, 2 * G * H), "P": (D, 3 * H)}
     rng = np.random.default_rng(0)
-    bound = 2.0 / H**0.5
+    functions = [name.lower() for name in attributes.get("activations", ())]
+    grows = operator.name == "RNN" and not _BOUNDED.issuperset(functions)
+    bound = (1.0 if grows else 2.0) / H**0.5
     drawn = {n: rng.uniform(-bound, bound, shape).astype(target) for n, shape in shapes.items()}
     return {name: drawn[name] for name in _named_weights(proto, operator)}
 
 
 def directions(node: Node) -> tuple[Case, ...]:
-    """A case of each direction, of one step; this checks the weights."""
+    """A case of each direction, of one step; this checks the weights.
+
+    Parameters
+    ----------
+    node : Node
+
+    Returns
+    -------
+    tuple of Case
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a weight is missing or has not the shape and dtype that the attributes want.
+    """
     W = node.weights.get("W")
     if W is None or W.ndim != 3:
         has = "no value" if W is None else f"shape {W.shape}"

@@ -20,6 +20,7 @@ _TIMES = 100
 
 _CHILD = """
 import io, sys
+sys.path[:] = sys.argv[1:]
 import numpy as np
 import onnxruntime
 given = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
@@ -27,6 +28,11 @@ inputs = {name: given[name] for name in given.files}
 model, times = inputs.pop("/model").tobytes(), int(inputs.pop("/times"))
 options = onnxruntime.SessionOptions()
 options.log_severity_level = 4
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it may well crash: that needs no file
+except ImportError:
+    pass
 session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 for _ in range(times):
     outputs = session.run(None, inputs)
@@ -129,13 +135,14 @@ def _in_a_child(model: bytes, inputs: Mapping[str, Array], title: str) -> list[A
         "/times": np.array(_TIMES),
     }
     np.savez(file, **arrays)
-    done = subprocess.run(
-        [sys.executable, "-c", _CHILD], input=file.getvalue(), capture_output=True, check=False
-    )
+    command = [sys.executable, "-c", _CHILD, *sys.path]
+    done = subprocess.run(command, input=file.getvalue(), capture_output=True, check=False)
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        how = f"by signal {-done.returncode}" if done.returncode < 0 else "with an error"
-        raise RuntimeError(f"{title} ends the process {how}: {said[-1] if said else 'no message'}")
+        text = done.stderr.decode(errors="replace").strip() or "no message"
+        code = done.returncode
+        how = f"by signal {-code}" if code < 0 else f"with status {code}"
+        ended = "" if "Traceback" in text else f"{title} ends the process {how}: "
+        raise RuntimeError(f"{ended}{text.splitlines()[-1]}")
     outputs = np.load(io.BytesIO(done.stdout), allow_pickle=False)
     return [outputs[f"arr_{k}"] for k in range(len(outputs.files))]
 
