@@ -72,9 +72,7 @@ def evaluate(
     return results
 
 
-def stretched(
-    setting: Setting, mask: BoolArray, unroll: str | Unroll | None = None
-) -> Results:
+def stretched(setting: Setting, mask: BoolArray, unroll: str | Unroll | None = None) -> Results:
     """Run a problem as if the padded steps in `mask` were real ones.
 
     Parameters

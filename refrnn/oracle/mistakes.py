@@ -18,7 +18,7 @@ import numpy as np
 from ..cells import GRU, LSTM
 from ..parameters import CellParameters
 from ..ragged import RaggedBatch
-from ..types import Array, IntArray
+from ..types import IntArray
 from ..unroll import Packed, PerSequence, Tape, backward, forward
 from ..unroll.base import AnyCell, State
 from .evaluation import Setting, evaluate, stretched
@@ -67,7 +67,7 @@ def mistakes(setting: Setting) -> Iterator[Mistake]:
     for field_words in _SEMANTICS:
         field, answer = field_words
         if getattr(meant, field) != answer:
-            other = meant._replace(**{field: answer})
+            other = meant._replace(**{field: answer})  # type: ignore[arg-type]
             results = _evaluated(setting._replace(semantics=other))
             words = WORDS.get(field_words, _LAWFUL[field])
             yield Mistake(f"the rule that {words}", results, other)
@@ -137,9 +137,7 @@ def _biases(setting: Setting) -> _Mistakes:
 def _weights(setting: Setting) -> _Mistakes:
     """A matrix whose blocks are transposed, where they are square."""
     for name in ("W_hh", "W_ih"):
-        blocks = [
-            p[name].shape[0] // c.num_gates == p[name].shape[1] for p, c in _runs(setting)
-        ]
+        blocks = [p[name].shape[0] // c.num_gates == p[name].shape[1] for p, c in _runs(setting)]
         if all(blocks):
             change = partial(_transposed, name)
             yield f"{name} transposed", _with_parameters(setting, change, change)
@@ -191,7 +189,9 @@ def _equations(setting: Setting) -> _Mistakes:
     others: list[tuple[str, dict[str, Any]]] = []
     if isinstance(cell, GRU):
         where = "before" if cell.reset_after else "after"
-        others.append((f"the reset gate {where} the matrix product", {"reset_after": where == "after"}))
+        others.append(
+            (f"the reset gate {where} the matrix product", {"reset_after": where == "after"})
+        )
     for name in ("gate_clip", "cell_clip"):
         if options.get(name) is not None:
             others.append((f"{name} ignored", {name: None}))
@@ -199,9 +199,9 @@ def _equations(setting: Setting) -> _Mistakes:
     changed = {n: v for n, v in defaults.items() if options[n] != v}
     if changed:
         others.append(("activations ignored, the default ones used,", changed))
-    if options.get("gate_activation") == type(cell)._DEFAULTS.get("gate_activation"):
-        if "gate_activation" in options:
-            others.append(("hard sigmoid gates", {"gate_activation": "hardsigmoid"}))
+    gates = type(cell)._DEFAULTS.get("gate_activation")
+    if gates is not None and options["gate_activation"] == gates:
+        others.append(("hard sigmoid gates", {"gate_activation": "hardsigmoid"}))
     for words, option in others:
         yield words, _evaluated(setting._replace(network=_other_options(setting.network, option)))
     if isinstance(cell, LSTM) and not cell.coupled and cell.biases:
@@ -266,7 +266,9 @@ def _truncated(setting: Setting) -> Results:
     run = forward(cell, setting.parameters[0], batch, problem.state_0[0], unroll=PerSequence())
     first, last = batch.offsets[:-1][busy], batch.offsets[1:][busy] - 1
     before, d_after = [], []
-    parts = zip(cell.states(run.tape.saved.tape), problem.state_0[0], problem.d_state_n[0], strict=True)
+    parts = zip(
+        cell.states(run.tape.saved.tape), problem.state_0[0], problem.d_state_n[0], strict=True
+    )
     for after, initial, d_final in parts:
         shifted, d_last = np.roll(after, 1, axis=0), np.zeros_like(after)
         shifted[first], d_last[last] = initial[busy], d_final[busy]
@@ -331,7 +333,9 @@ def _orders(cell: AnyCell) -> list[tuple[tuple[int, ...], str]]:
     return [(order, words) for _, order, words in sorted(orders, key=lambda o: o[0])]
 
 
-def _permuted(order: Sequence[int], parameters: CellParameters, cell: AnyCell) -> CellParameters:
+def _permuted(
+    order: Sequence[int] | IntArray, parameters: CellParameters, cell: AnyCell
+) -> CellParameters:
     """Parameters whose gate k is gate ``order[k]`` of these."""
     H = cell.hidden_size
     rows = np.concatenate([np.arange(gate * H, (gate + 1) * H) for gate in order])
@@ -465,6 +469,4 @@ def _in_order(results: Results, lengths: IntArray, order: IntArray) -> Results:
     def moved(states: Sequence[State]) -> tuple[State, ...]:
         return tuple(type(s)._make([a[order] for a in s]) for s in states)
 
-    return results._replace(
-        state_n=moved(results.state_n), d_state_0=moved(results.d_state_0)
-    )
+    return results._replace(state_n=moved(results.state_n), d_state_0=moved(results.d_state_0))

@@ -7,7 +7,7 @@ as small as that because it has to be obvious: everything a module is compared w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
