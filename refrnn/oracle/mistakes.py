@@ -149,13 +149,17 @@ def _times(setting: Setting) -> _Mistakes:
     everywhere = np.ones_like(problem.mask)
     if not problem.mask.all():
         yield "lengths ignored, padding stepped like data,", lambda: _padded(setting, everywhere)
-        yield "the final state taken from the padding", lambda: _final_state_from_padding(setting)
+        if setting.network.reverse[-1]:
+            yield (
+                "the reverse direction started in the padding, not at the last valid step,",
+                lambda: _reverse_from_padding(setting),
+            )
+        if not setting.network.reverse[0]:
+            yield (
+                "the final state taken from the padding",
+                lambda: _final_state_from_padding(setting),
+            )
         yield "the final state read at the last padded step", lambda: _final_state_zero(setting)
-    if setting.network.reverse[-1] and not problem.mask.all():
-        yield (
-            "the reverse direction started in the padding, not at the last valid step,",
-            lambda: _reverse_from_padding(setting),
-        )
     flipped = tuple(not reverse for reverse in setting.network.reverse)
     if len(flipped) == 1:
         other = Network(setting.network.cells, flipped)
@@ -163,8 +167,8 @@ def _times(setting: Setting) -> _Mistakes:
     order = np.argsort(-problem.lengths, kind="stable")
     if not np.array_equal(order, np.arange(len(order))):
         yield (
-            "sequences sorted by length and not put back",
-            lambda: _in_order(evaluate(setting, _UNROLL), problem.lengths, order),
+            "final states left in the order of sorted sequences",
+            lambda: _in_order(setting, order),
         )
 
 
@@ -413,21 +417,27 @@ def _padded(setting: Setting, mask: Any) -> Results:
 
 
 def _final_state_from_padding(setting: Setting) -> Results:
-    """Right outputs, and the state after T steps."""
-    right, padded = evaluate(setting, _UNROLL), _padded(setting, np.ones_like(setting.problem.mask))
-    return right._replace(state_n=padded.state_n)
+    """The padding stepped, and its outputs hidden."""
+    return _hidden(_padded(setting, np.ones_like(setting.problem.mask)))
+
+
+def _hidden(stepped: Results) -> Results:
+    """Results of stepping the padding whose outputs there are not shown; the gradients are."""
+    assert stepped.at_padding is not None
+    return stepped._replace(at_padding=stepped.at_padding._replace(output=None))
 
 
 def _final_state_zero(setting: Setting) -> Results:
-    """Right outputs, and a final h that was read from an output at its last padded step."""
-    right = evaluate(setting, _UNROLL)
-    short = ~setting.problem.mask[:, -1]
-    states = []
-    for state in right.state_n:
-        h = state[0].copy()
-        h[short] = 0
-        states.append(state._replace(h=h))
-    return right._replace(state_n=tuple(states))
+    """A final h that is read from the outputs at the last padded step, where there is a zero."""
+    problem = setting.problem
+    short = ~problem.mask[:, -1:]
+
+    def unread(states: Sequence[State]) -> tuple[State, ...]:
+        return tuple(s._replace(h=np.where(short, 0, s.h)) for s in states)
+
+    changed = problem._replace(d_state_n=unread(problem.d_state_n))
+    results = evaluate(setting._replace(problem=changed), _UNROLL)
+    return results._replace(state_n=unread(results.state_n))
 
 
 def _reverse_from_padding(setting: Setting) -> Results:
@@ -439,7 +449,7 @@ def _reverse_from_padding(setting: Setting) -> Results:
     if len(network.cells) > 1 or network.merge != "concat":
         raise NotImplementedError
     everywhere = np.ones_like(setting.problem.mask)
-    stepped = _padded(setting, everywhere)
+    stepped = _hidden(_padded(setting, everywhere))
     if network.num_directions == 1:
         return stepped
     right = evaluate(setting, _UNROLL)
@@ -463,10 +473,14 @@ def _swapped_back(results: Results) -> Results:
     return results._replace(d_state_0=tuple(type(s)(s[1], s[0]) for s in results.d_state_0))
 
 
-def _in_order(results: Results, lengths: IntArray, order: IntArray) -> Results:
-    """Results by sequence in another order of the sequences; rows stay where padding has them."""
+def _in_order(setting: Setting, order: IntArray) -> Results:
+    """Final states that stay in the order that the sequences were sorted to."""
+    problem = setting.problem
+    inverse = np.argsort(order)
 
-    def moved(states: Sequence[State]) -> tuple[State, ...]:
-        return tuple(type(s)._make([a[order] for a in s]) for s in states)
+    def moved(states: Sequence[State], rows: IntArray) -> tuple[State, ...]:
+        return tuple(type(s)._make([a[rows] for a in s]) for s in states)
 
-    return results._replace(state_n=moved(results.state_n), d_state_0=moved(results.d_state_0))
+    changed = problem._replace(d_state_n=moved(problem.d_state_n, inverse))
+    results = evaluate(setting._replace(problem=changed), _UNROLL)
+    return results._replace(state_n=moved(results.state_n, order))

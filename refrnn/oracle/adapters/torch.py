@@ -286,9 +286,7 @@ class _LayerSubject(_TorchSubject):
         }
         finals = _stacked(results.state_n)
         named.update({f"{n}_n": Expected(a) for n, a in zip(letters, finals, strict=True)})
-        named["d_input"] = expected_d_input(
-            results, problem, semantics, batch_first=self._batch_first
-        )
+        named["d_input"] = expected_d_input(results, problem, batch_first=self._batch_first)
         if not problem.default_state:
             first = _stacked(results.d_state_0)
             named.update({f"d_{n}_0": Expected(a) for n, a in zip(letters, first, strict=True)})
