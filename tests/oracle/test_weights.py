@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import refrnn as rr
 from refrnn import CellParameters
-from refrnn.comparison import Case, compare, run_case
+from refrnn.comparison import Case, compare, reference, run_case
 from refrnn.oracle.weights import (
     LAYOUTS,
     Layout,
@@ -316,12 +316,13 @@ def test_every_wrong_gate_order_is_found(
 ) -> None:
     layout = LAYOUTS[name]
     case = full_case(layout.cell_type(2, 3, **options))
+    truth = reference(case)
     right, *wrong = itertools.permutations(range(case.cell.num_gates))
     for order in (right, *wrong):
         parameters = reordered(case.cell, case.parameters, order)
         output, state = walk(step, layout.to_foreign(case.cell, parameters), case)
         got = Foreign(output, state, None)
-        assert all(d.ok for d in deviations(layout, case, got)) == (order == right)
+        assert all(d.ok for d in deviations(layout, case, got, truth)) == (order == right)
 
 
 @given(st.floats(-4, 4), seeds)

@@ -9,7 +9,7 @@ import numpy as np
 
 import refrnn as rr
 from refrnn.cases import random_case
-from refrnn.comparison import Case, reference
+from refrnn.comparison import Case, Reference, reference
 from refrnn.oracle.weights import Layout
 from refrnn.tolerances import Deviation, deviation
 from refrnn.types import Array
@@ -41,9 +41,11 @@ def padded(case: Case) -> tuple[Array, Array]:
     )
 
 
-def deviations(layout: Layout, case: Case, got: Foreign) -> list[Deviation]:
+def deviations(
+    layout: Layout, case: Case, got: Foreign, truth: Reference | None = None
+) -> list[Deviation]:
     """How far output, final state and the gradients of the foreign weights are off."""
-    truth = reference(case)
+    truth = reference(case) if truth is None else truth
     steps = case.batch.with_values(truth.results["output"]).to_padded(batch_first=False)
     expected = {"output": steps}
     found = {"output": got.output}
