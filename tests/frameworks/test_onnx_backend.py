@@ -22,7 +22,7 @@ from onnx.reference import ReferenceEvaluator
 import refrnn as rr
 from refrnn.oracle.onnx import RefrnnBackend, gru, lstm, rnn
 
-from ..oracle.onnx_calls import INPUTS, Call, calls, deviations
+from ..oracle.onnx_calls import INPUTS, Call, calls, deviations, transposed
 from .onnx_runtime import (
     OUTPUTS,
     allowances,
@@ -289,6 +289,25 @@ def test_onnx_reference_ignores(operator: str, what: str, value: Any) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     before, after = by(RefrnnBackend.run_model)
     assert not any(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("layout", [0, 1])
+@pytest.mark.parametrize(
+    ("operator", "attributes"),
+    [("RNN", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1}), ("LSTM", {})],
+)
+def test_onnx_reference_agrees_in_what_it_looks_at(
+    operator: str, attributes: dict[str, Any], layout: int
+) -> None:
+    call = full_call(operator, "float64", **attributes)
+    del call.inputs["sequence_lens"]
+    if layout == 1:
+        call = transposed(call)
+    theirs = ReferenceEvaluator(model_of(call)).run(None, call.inputs)
+    got = dict(zip(OUTPUTS[operator], theirs, strict=True))
+    expected = RefrnnBackend.run_model(model_of(call), call.inputs, unroll="per_sequence")
+    named = {name: expected[name] for name in OUTPUTS[operator]}
+    assert all(d.ok for d in deviations(call, got, named))
 
 
 def test_onnx_reference_refuses_relu_in_rnn() -> None:
