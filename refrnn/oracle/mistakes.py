@@ -146,20 +146,18 @@ def _weights(setting: Setting) -> _Mistakes:
 def _times(setting: Setting) -> _Mistakes:
     """Lengths that are not kept."""
     problem = setting.problem
-    everywhere = np.ones_like(problem.mask)
     if not problem.mask.all():
-        yield "lengths ignored, padding stepped like data,", lambda: _padded(setting, everywhere)
-        if setting.network.reverse[-1]:
-            yield (
-                "the reverse direction started in the padding, not at the last valid step,",
-                lambda: _reverse_from_padding(setting),
-            )
-        if not setting.network.reverse[0]:
-            yield (
-                "the final state taken from the padding",
-                lambda: _final_state_from_padding(setting),
-            )
-        yield "the final state read at the last padded step", lambda: _final_state_zero(setting)
+        for padding, what in ((None, "padding"), (np.zeros_like(problem.padding), "zero padding")):
+            stepped = partial(_padded, setting, padding)
+            yield f"lengths ignored, {what} stepped like data,", stepped
+            if setting.network.reverse[-1]:
+                yield (
+                    f"the reverse direction started in the {what}, not at the last valid step,",
+                    partial(_reverse_from_padding, setting, padding),
+                )
+            if not setting.network.reverse[0]:
+                yield f"the final state taken from the {what}", partial(_hidden, stepped)
+        yield "the final state read at the last padded step", partial(_final_state_zero, setting)
     flipped = tuple(not reverse for reverse in setting.network.reverse)
     if len(flipped) == 1:
         other = Network(setting.network.cells, flipped)
@@ -168,7 +166,7 @@ def _times(setting: Setting) -> _Mistakes:
     if not np.array_equal(order, np.arange(len(order))):
         yield (
             "final states left in the order of sorted sequences",
-            lambda: _in_order(setting, order),
+            partial(_in_order, setting, order),
         )
 
 
@@ -412,19 +410,21 @@ def _other_options(network: Network, options: dict[str, Any]) -> Network:
     return Network(cells, network.reverse, network.merge)
 
 
-def _padded(setting: Setting, mask: Any) -> Results:
-    return stretched(setting, mask, _UNROLL)
+def _padded(setting: Setting, padding: Array | None) -> Results:
+    """Every step of the padded array stepped, with what the problem has in its padding, or this."""
+    problem = setting.problem
+    given = problem if padding is None else problem._replace(padding=padding)
+    results = stretched(setting._replace(problem=given), np.ones_like(problem.mask), _UNROLL)
+    if padding is None or results.at_padding is None:
+        return results
+    return results._replace(at_padding=results.at_padding._replace(d_input=None))
 
 
-def _final_state_from_padding(setting: Setting) -> Results:
-    """The padding stepped, and its outputs hidden."""
-    return _hidden(_padded(setting, np.ones_like(setting.problem.mask)))
-
-
-def _hidden(stepped: Results) -> Results:
+def _hidden(stepped: Callable[[], Results]) -> Results:
     """Results of stepping the padding whose outputs there are not shown; the gradients are."""
-    assert stepped.at_padding is not None
-    return stepped._replace(at_padding=stepped.at_padding._replace(output=None))
+    results = stepped()
+    assert results.at_padding is not None
+    return results._replace(at_padding=results.at_padding._replace(output=None))
 
 
 def _final_state_zero(setting: Setting) -> Results:
@@ -440,25 +440,40 @@ def _final_state_zero(setting: Setting) -> Results:
     return results._replace(state_n=unread(results.state_n))
 
 
-def _reverse_from_padding(setting: Setting) -> Results:
-    """The reverse runs step the padding first; the forward runs keep their lengths.
+def _reverse_from_padding(setting: Setting, padding: Array | None) -> Results:
+    """The reverse run steps the padding first; the forward run keeps its lengths.
 
-    With two directions only the lowest layer is told apart, so one layer is all that is tried.
+    With two directions this is worked out for one layer whose outputs stand side by side.
     """
     network = setting.network
+    if network.num_directions == 1:
+        return _hidden(partial(_padded, setting, padding))
     if len(network.cells) > 1 or network.merge != "concat":
         raise NotImplementedError
-    everywhere = np.ones_like(setting.problem.mask)
-    stepped = _hidden(_padded(setting, everywhere))
-    if network.num_directions == 1:
-        return stepped
-    right = evaluate(setting, _UNROLL)
-    half = network.cells[0].output_size
-    return right._replace(
-        output=np.concatenate([right.output[:, :half], stepped.output[:, half:]], axis=1),
-        state_n=(right.state_n[0], stepped.state_n[1]),
-        d_state_0=(right.d_state_0[0], stepped.d_state_0[1]),
-        d_parameters=(right.d_parameters[0], stepped.d_parameters[1]),
+    right = evaluate(_one_direction(setting, 0), _UNROLL)
+    wrong = _hidden(partial(_padded, _one_direction(setting, 1), padding))
+    return Results(
+        np.concatenate([right.output, wrong.output], axis=1),
+        right.state_n + wrong.state_n,
+        right.d_input + wrong.d_input,
+        right.d_state_0 + wrong.d_state_0,
+        right.d_parameters + wrong.d_parameters,
+        wrong.at_padding,
+    )
+
+
+def _one_direction(setting: Setting, number: int) -> Setting:
+    """One of the two directions of a layer by itself."""
+    network, problem = setting.network, setting.problem
+    one = slice(number, number + 1)
+    return setting._replace(
+        network=Network(network.cells, network.reverse[one]),
+        parameters=setting.parameters[one],
+        problem=problem._replace(
+            state_0=problem.state_0[one],
+            d_state_n=problem.d_state_n[one],
+            d_output=np.split(problem.d_output, 2, axis=1)[number],
+        ),
     )
 
 

@@ -47,8 +47,8 @@ class OwnLSTM(nn.LSTM):
             stays = alive if self.bug != "steps through padding" else torch.ones_like(alive)
             if self.bug == "reverse from padding" and suffix:
                 stays = torch.ones_like(alive)
-            if self.bug == "gradient cut":
-                h, c = h.detach(), c.detach()
+            if self.bug == "gradient cut" and t:
+                h, c = torch.where(alive, h.detach(), h), torch.where(alive, c.detach(), c)
             a = x[t] @ w_ih.T + b_ih + h @ w_hh.T + b_hh
             i, f, g, o = a.chunk(4, 1)
             if self.bug == "gate order":
