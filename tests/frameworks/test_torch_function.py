@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,6 +53,15 @@ def load_example() -> ModuleType:
 
 
 example = load_example()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors of a few numbers gain nothing from threads, which wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
@@ -163,8 +173,9 @@ def assert_gradients(cell: Any, unroll: Any, lengths: Any, reverse: bool = False
 
 
 @pytest.mark.parametrize("unroll", UNROLLS)
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("cell", ["rnn", "lstm_projection", "gru"])
+@pytest.mark.parametrize(
+    ("cell", "reverse"), [("rnn", True), ("lstm_projection", True), ("gru", False)]
+)
 def test_gradcheck_passes(cell: str, reverse: bool, unroll: str) -> None:
     assert_gradients(NN_CELLS[cell][0], unroll, WITH_ZERO, reverse)
 
@@ -219,14 +230,14 @@ class Planted(rr.Lanes):
 )
 def test_a_planted_bug_is_found(what: str) -> None:
     with pytest.raises(GradcheckError, match="Jacobian mismatch"):
-        assert_gradients(rr.LSTM(3, 4), Planted(what), WITH_ZERO)
-    case = make_case(rr.LSTM(3, 4), WITH_ZERO)
+        assert_gradients(rr.LSTM(2, 3), Planted(what), WITH_ZERO)
+    case = make_case(rr.LSTM(2, 3), WITH_ZERO)
     with pytest.raises(AssertionError, match="arrays are wrong"):
         assert_matches_reference(case, run_padded(case, make_layer(case, Planted(what)), False))
 
 
 def test_nothing_planted_is_not_found() -> None:
-    assert_gradients(rr.LSTM(3, 4), Planted("nothing"), WITH_ZERO)
+    assert_gradients(rr.LSTM(2, 3), Planted("nothing"), WITH_ZERO)
 
 
 # --- equality -------------------------------------------------------------------------------------
