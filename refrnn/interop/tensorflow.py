@@ -47,8 +47,7 @@ def from_tf_ragged(ragged: Any) -> RaggedBatch:
         )
     if not hasattr(ragged.values, "numpy"):
         raise TypeError("ragged has symbolic values, expected an eager tensor")
-    values = np.array(ragged.values.numpy())
-    return RaggedBatch.from_offsets(values, ragged.row_splits.numpy())
+    return RaggedBatch.from_offsets(ragged.values.numpy(), ragged.row_splits.numpy())
 
 
 def to_tf_ragged(batch: RaggedBatch, *, row_splits_dtype: str = "int64") -> Any:
@@ -87,5 +86,4 @@ def to_tf_ragged(batch: RaggedBatch, *, row_splits_dtype: str = "int64") -> Any:
         )
     tf = require("tensorflow", "to_tf_ragged", "tensorflow-cpu")
     splits = batch.offsets.astype(row_splits_dtype)
-    # copies: an eager tensor may share the memory of an array that somebody changes later
-    return tf.RaggedTensor.from_row_splits(tf.constant(np.array(values)), tf.constant(splits))
+    return tf.RaggedTensor.from_row_splits(tf.constant(values), tf.constant(splits))

@@ -90,6 +90,14 @@ def test_options_are_taken_where_nothing_is_missing(level: int) -> None:
     assert "option" in str(optional.type) or "?" in str(optional.type)
     assert from_awkward(optional) == EXPECTED
     assert from_awkward(ak.to_regular(optional, axis=2)) == EXPECTED
+    assert from_awkward(optional[[2, 0, 1]]) == EXPECTED.permute([2, 0, 1])
+
+
+def test_an_option_that_is_an_index_is_followed() -> None:
+    order = ak.index.Index64(np.array([2, 0]))
+    layout = to_awkward(EXPECTED).layout
+    for contents in (ak.contents.IndexedOptionArray, ak.contents.IndexedArray):
+        assert from_awkward(ak.Array(contents(order, layout))) == EXPECTED.permute([2, 0])
 
 
 @pytest.mark.parametrize(
