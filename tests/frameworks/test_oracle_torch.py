@@ -41,11 +41,10 @@ def test_modules_of_pytorch_agree(name):
     assert len(checked) >= 11
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN", "LSTM projected"])
 def test_a_padded_batch_is_checked_where_nothing_is_padding(name):
-    module = nn.Module.__new__(type(MODULES[name]))
-    module.__dict__.update(MODULES[name].__dict__)
-    report = check(module, packed=False)
+    report = check(MODULES[name], packed=False)
     assert report.ok, str(report)
     assert report.semantics == "padded"
     assert any(f.words.startswith("a padded batch without lengths") for f in report.unchecked)
