@@ -317,8 +317,14 @@ PLANTED: dict[str, tuple[Any, Any, str, tuple[str, ...]]] = {
     "final state from padding": (
         node(),
         planted(inputs=full_lengths, outputs=masked),
-        f"{LENGTHS} it agrees",
+        "with the final state taken from the padding it agrees",
         ("Y_h", "Y_c"),
+    ),
+    "lengths ignored": (
+        node("GRU", direction="bidirectional"),
+        planted(inputs=full_lengths),
+        f"{LENGTHS} it agrees",
+        ("Y", "Y_h"),
     ),
     "padding put out": (
         node(),
@@ -329,7 +335,7 @@ PLANTED: dict[str, tuple[Any, Any, str, tuple[str, ...]]] = {
     "reverse from the padding": (
         node("GRU", direction="reverse"),
         planted(inputs=full_lengths, outputs=masked),
-        f"{LENGTHS} it agrees",
+        "with the reverse direction started in the padding, not at the last valid step, it agrees",
         ("Y", "Y_h"),
     ),
     "Y in the order of processing": (
@@ -359,7 +365,7 @@ PLANTED: dict[str, tuple[Any, Any, str, tuple[str, ...]]] = {
     "not put back": (
         node(),
         planted(outputs=in_order),
-        "with sequences sorted by length and not put back it agrees",
+        "with final states left in the order of sorted sequences it agrees",
         ("Y_h", "Y_c"),
     ),
     "rows of the batch exchanged": (

@@ -230,7 +230,7 @@ class _Subject:
             output, d_x = Expected(results.output), Expected(results.d_input)
         else:
             output = expected_output(results, problem, semantics)
-            d_x = expected_d_input(results, problem, semantics)
+            d_x = expected_d_input(results, problem)
         letters = self._cell.state_names
         named = {"output": output}
         named.update(

@@ -169,7 +169,7 @@ class _NodeSubject:
         named = {"Y": self._output(expected_output(results, problem, semantics, batch_first=False))}
         finals = self._named("Y_{}", results.state_n)
         named.update({name: Expected(array) for name, array in finals.items()})
-        named["d_X"] = expected_d_input(results, problem, semantics, batch_first=self._batch_first)
+        named["d_X"] = expected_d_input(results, problem, batch_first=self._batch_first)
         layout = LAYOUTS[f"onnx.{self._node.operator.name}"]
         weights = [
             layout.gradient_to_foreign(self.network.cells[0], g) for g in results.d_parameters

@@ -66,7 +66,6 @@ def _mistake(
     words = ["lengths ignored, padding stepped like data"] * lengths + [said[n] for n in names]
     (cell,) = setting.network.cells
     other = type(cell)(cell.input_size, cell.hidden_size, **{**cell.options(), **options})
-    meant = setting.semantics
     changed = setting._replace(network=Network([other], setting.network.reverse))
     if weights is not None:
         changed = changed._replace(parameters=tuple(p.astype(np.float64) for p in weights))
@@ -76,9 +75,7 @@ def _mistake(
         found = stretched(changed, everywhere, Packed()) if lengths else evaluate(changed, Packed())
         return found if weights is None else _without_forget(found, other)
 
-    if lengths:  # what is stepped like data is put out like data
-        meant = meant._replace(padded_output="any")
-    return Mistake(f"{' and '.join(words)},", results, meant)
+    return Mistake(f"{' and '.join(words)},", results, setting.semantics)
 
 
 def _without_forget(results: Results, cell: AnyCell) -> Results:
