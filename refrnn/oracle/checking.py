@@ -35,7 +35,9 @@ def check_subject(
     parameters = subject.parameters()
     entries: list[Entry] = []
     problems = _problems(subject, batch)
-    for done, problem in enumerate(problems):
+    restrict = getattr(subject, "restrict", None)
+    for done, whole in enumerate(problems):
+        problem = whole if restrict is None else restrict(whole)
         tell(problem.name, done, len(problems))
         trial = _Trial(subject, Setting(subject.network, parameters, problem, profile))
         entries += trial.entries()

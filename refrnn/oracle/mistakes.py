@@ -83,6 +83,7 @@ _SEMANTICS = (
     ("empty", "padding"),
     ("padded_output", "zero"),
     ("padded_output", "repeat"),
+    ("padded_output", "state"),
 )
 _LAWFUL = {
     "empty": "the final state of a sequence of length 0 is its initial state",

@@ -42,6 +42,10 @@ class Subject(Protocol):
 
     To add an adapter, write a class with these members; :func:`refrnn.oracle.check` takes an object
     of it as it takes a framework's module.
+
+    A subject that does not give back everything, only the output of the last step, say, may have a
+    method ``restrict(problem) -> Problem`` as well: the same problem without the cotangents that
+    cannot be pulled back through it. That is then what it is run on and compared with.
     """
 
     @property
