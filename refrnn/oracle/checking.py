@@ -10,7 +10,7 @@ import numpy as np
 from ..ragged import RaggedBatch
 from ..tolerances import Deviation
 from ..types import Array
-from .diagnosis import diagnose
+from .diagnosis import diagnose, settled
 from .evaluation import Setting
 from .network import Results
 from .problem import Problem, problem_of, standard_problems
@@ -33,20 +33,27 @@ def check_subject(
     """Run every problem and compare; see :func:`refrnn.oracle.check`."""
     profile = semantics(subject.semantics if meant is None else meant)
     parameters = subject.parameters()
-    entries: list[Entry] = []
+    trials: list[_Trial] = []
     problems = _problems(subject, batch)
     restrict = getattr(subject, "restrict", None)
+
+    def put(problem: Problem) -> _Trial:
+        trials.append(_Trial(subject, Setting(subject.network, parameters, problem, profile)))
+        return trials[-1]
+
     for done, whole in enumerate(problems):
         problem = whole if restrict is None else restrict(whole)
         tell(problem.name, done, len(problems))
-        trial = _Trial(subject, Setting(subject.network, parameters, problem, profile))
-        entries += trial.entries()
-        refused = entries[-1].status is Status.ON_PURPOSE and entries[-1].tensor == ""
-        if refused and (problem.lengths == 0).any() and problem.batch.total_steps:
-            rest = problem.without_empty()
-            entries += _Trial(
-                subject, Setting(subject.network, parameters, rest, profile)
-            ).entries()
+        trial = put(problem)
+        if trial.refused and (problem.lengths == 0).any() and problem.batch.total_steps:
+            put(problem.without_empty())
+    alternatives = {(t.name, n): words for t in trials for n, words in t.alternatives.items()}
+    words = settled(alternatives)
+    entries = [
+        e._replace(words=words.get((e.problem, e.tensor), e.words))
+        for t in trials
+        for e in t.entries
+    ]
     return Report(
         subject.title, repr(subject.network), str(subject.dtype), profile.name, tuple(entries)
     )
@@ -74,19 +81,37 @@ def _problems(
 
 
 class _Trial:
-    """One problem put to one subject."""
+    """One problem put to one subject.
+
+    Attributes
+    ----------
+    name : str
+        Of the problem.
+    entries : list of Entry
+        What came of it; of what is wrong the words are still to be chosen.
+    alternatives : dict of str to tuple of str
+        For each array that is wrong, what it may be.
+    """
 
     def __init__(self, subject: Subject, setting: Setting) -> None:
         self._subject = subject
         self._setting = setting
-        self._name = setting.problem.name
+        self.name = setting.problem.name
+        self.alternatives: dict[str, tuple[str, ...]] = {}
+        self._truths: dict[Semantics, Truth | None] = {}
+        self.entries = self._run()
 
-    def entries(self) -> list[Entry]:
-        """What came of it."""
+    @property
+    def refused(self) -> bool:
+        """Whether the subject raised an error, as its profile says it does."""
+        return [(e.status, e.tensor) for e in self.entries] == [(Status.ON_PURPOSE, "")]
+
+    def _run(self) -> list[Entry]:
+        """Run the subject; whatever it does is an entry."""
         problem, profile = self._setting.problem, self._setting.semantics
         reason = self._subject.supports(problem)
         if reason is not None:
-            return [Entry(self._name, "", Status.UNCHECKED, words=reason)]
+            return [Entry(self.name, "", Status.UNCHECKED, words=reason)]
         try:
             got = dict(self._subject.run(problem))
         except Exception as error:  # a crash is a finding about the subject
@@ -94,8 +119,8 @@ class _Trial:
             traits = [trait for trait in problem.traits if trait in profile.refuses]
             if traits:
                 words = f"refuses {' and '.join(traits)} ({crash})"
-                return [Entry(self._name, "", Status.ON_PURPOSE, words=words)]
-            return [Entry(self._name, "", Status.FAILED, words=f"crashed: {crash}")]
+                return [Entry(self.name, "", Status.ON_PURPOSE, words=words)]
+            return [Entry(self.name, "", Status.FAILED, words=f"crashed: {crash}")]
         return self._compared(got)
 
     def _present(self, profile: Semantics) -> Callable[[Results], Mapping[str, Expected]]:
@@ -113,7 +138,7 @@ class _Trial:
             else:
                 arrays[name] = entry
         entries += [
-            Entry(self._name, name, Status.FAILED, words="nobody asked for an array of this name")
+            Entry(self.name, name, Status.FAILED, words="nobody asked for an array of this name")
             for name, array in got.items()
             if array is not None
         ]
@@ -123,16 +148,18 @@ class _Trial:
             compared = self._against_profile(lawful, arrays, compared)
             wrong = [e.tensor for e in compared if e.status is Status.FAILED]
         if wrong:
-            compared = self._diagnosed(arrays, compared, wrong)
-        return entries + compared
+            self.alternatives = self._diagnosed(arrays, wrong)
+        found = {e.tensor: e for e in (*entries, *compared)}
+        order = [*lawful.expected, *(name for name in found if name not in lawful.expected)]
+        return [found[name] for name in order]
 
     def _shape_entry(self, name: str, array: Any, expected: Expected) -> Entry | Array:
         """The array, or what is wrong with it before its numbers are looked at."""
         if array is None:
-            return Entry(self._name, name, Status.UNCHECKED, words="not offered")
+            return Entry(self.name, name, Status.UNCHECKED, words="not offered")
 
         def failed(words: str) -> Entry:
-            return Entry(self._name, name, Status.FAILED, words=words)
+            return Entry(self.name, name, Status.FAILED, words=words)
 
         if not isinstance(array, np.ndarray):
             return failed(f"it has type {type(array).__name__}, expected an ndarray")
@@ -149,7 +176,7 @@ class _Trial:
             found = truth.deviation(name, array, dtype)
             status = Status.OK if found.ok else Status.FAILED
             ulps = _ulps(found, self._subject.dtype)
-            entries.append(Entry(self._name, name, status, found, ulps))
+            entries.append(Entry(self.name, name, status, found, ulps))
         return entries
 
     def _against_profile(
@@ -179,10 +206,13 @@ class _Trial:
 
     def _meant(self, profile: Semantics) -> Truth | None:
         """The reference under a profile; None where what it says has no numbers."""
-        try:
-            return truth_of(self._setting._replace(semantics=profile), self._present(profile))
-        except ValueError:  # the padding that it counts as data is NaN
-            return None
+        if profile not in self._truths:
+            setting = self._setting._replace(semantics=profile)
+            try:
+                self._truths[profile] = truth_of(setting, self._present(profile))
+            except ValueError:  # the padding that it counts as data is NaN
+                self._truths[profile] = None
+        return self._truths[profile]
 
     def _reasons(self, tensor: str, array: Array) -> str:
         """Which of the profile's differences this array needs in order to agree."""
@@ -198,9 +228,9 @@ class _Trial:
         return "; ".join(needed) or "; ".join(profile.differences())
 
     def _diagnosed(
-        self, arrays: Mapping[str, Array], compared: list[Entry], wrong: list[str]
-    ) -> list[Entry]:
-        """Words for what is wrong."""
+        self, arrays: Mapping[str, Array], wrong: list[str]
+    ) -> dict[str, tuple[str, ...]]:
+        """What the arrays that are wrong may be."""
         setting, subject = self._setting, self._subject
         profile = setting.semantics
         meant = self._meant(profile)
@@ -212,15 +242,11 @@ class _Trial:
             problem=setting.problem.astype(np.float64),
             semantics=profile,
         )
-        words = diagnose(
-            wide,
-            meant,
-            arrays,
-            wrong,
-            lambda results, other: subject.present(results, setting.problem, other),
-            subject.dtype,
-        )
-        return [e._replace(words=words[e.tensor].words) if e.tensor in words else e for e in compared]
+
+        def present(results: Results, other: Semantics) -> Mapping[str, Expected]:
+            return subject.present(results, setting.problem, other)
+
+        return diagnose(wide, meant, arrays, wrong, present, subject.dtype)
 
 
 def _ulps(found: Deviation, dtype: np.dtype[Any]) -> float:

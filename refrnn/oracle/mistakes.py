@@ -18,7 +18,7 @@ import numpy as np
 from ..cells import GRU, LSTM
 from ..parameters import CellParameters
 from ..ragged import RaggedBatch
-from ..types import Array, IntArray
+from ..types import IntArray
 from ..unroll import Packed, PerSequence, Tape, backward, forward
 from ..unroll.base import AnyCell, State
 from .evaluation import Setting, evaluate, stretched
@@ -67,7 +67,7 @@ def mistakes(setting: Setting) -> Iterator[Mistake]:
     for field_words in _SEMANTICS:
         field, answer = field_words
         if getattr(meant, field) != answer:
-            other = meant._replace(**{field: answer})
+            other = meant._replace(**{field: answer})  # type: ignore[arg-type]
             results = _evaluated(setting._replace(semantics=other))
             words = WORDS.get(field_words, _LAWFUL[field])
             yield Mistake(f"the rule that {words}", results, other)
@@ -116,7 +116,7 @@ def _whole(setting: Setting) -> _Mistakes:
 
 def _gate_orders(setting: Setting) -> _Mistakes:
     """Every other order of the gates."""
-    for order, words in _orders(setting.network.cells[0]):
+    for order, words in _orders(setting.network):
         inverse = np.argsort(order)
         yield (
             words,
@@ -138,9 +138,7 @@ def _biases(setting: Setting) -> _Mistakes:
 def _weights(setting: Setting) -> _Mistakes:
     """A matrix whose blocks are transposed, where they are square."""
     for name in ("W_hh", "W_ih"):
-        blocks = [
-            p[name].shape[0] // c.num_gates == p[name].shape[1] for p, c in _runs(setting)
-        ]
+        blocks = [p[name].shape[0] // c.num_gates == p[name].shape[1] for p, c in _runs(setting)]
         if all(blocks):
             change = partial(_transposed, name)
             yield f"{name} transposed", _with_parameters(setting, change, change)
@@ -152,13 +150,17 @@ def _times(setting: Setting) -> _Mistakes:
     everywhere = np.ones_like(problem.mask)
     if not problem.mask.all():
         yield "lengths ignored, padding stepped like data,", lambda: _padded(setting, everywhere)
-        yield "the final state taken from the padding", lambda: _final_state_from_padding(setting)
+        if setting.network.reverse[-1]:
+            yield (
+                "the reverse direction started in the padding, not at the last valid step,",
+                lambda: _reverse_from_padding(setting),
+            )
+        if not setting.network.reverse[0]:
+            yield (
+                "the final state taken from the padding",
+                lambda: _final_state_from_padding(setting),
+            )
         yield "the final state read at the last padded step", lambda: _final_state_zero(setting)
-    if setting.network.reverse[-1] and not problem.mask.all():
-        yield (
-            "the reverse direction started in the padding, not at the last valid step,",
-            lambda: _reverse_from_padding(setting),
-        )
     flipped = tuple(not reverse for reverse in setting.network.reverse)
     if len(flipped) == 1:
         other = Network(setting.network.cells, flipped)
@@ -166,8 +168,8 @@ def _times(setting: Setting) -> _Mistakes:
     order = np.argsort(-problem.lengths, kind="stable")
     if not np.array_equal(order, np.arange(len(order))):
         yield (
-            "sequences sorted by length and not put back",
-            lambda: _in_order(evaluate(setting, _UNROLL), problem.lengths, order),
+            "final states left in the order of sorted sequences",
+            lambda: _in_order(setting, order),
         )
 
 
@@ -187,12 +189,16 @@ def _states(setting: Setting) -> _Mistakes:
 
 def _equations(setting: Setting) -> _Mistakes:
     """Another cell than the one that is meant."""
+    if _is_mixed(setting.network):
+        return
     cell = setting.network.cells[0]
     options = cell.options()
     others: list[tuple[str, dict[str, Any]]] = []
     if isinstance(cell, GRU):
         where = "before" if cell.reset_after else "after"
-        others.append((f"the reset gate {where} the matrix product", {"reset_after": where == "after"}))
+        others.append(
+            (f"the reset gate {where} the matrix product", {"reset_after": where == "after"})
+        )
     for name in ("gate_clip", "cell_clip"):
         if options.get(name) is not None:
             others.append((f"{name} ignored", {name: None}))
@@ -200,9 +206,9 @@ def _equations(setting: Setting) -> _Mistakes:
     changed = {n: v for n, v in defaults.items() if options[n] != v}
     if changed:
         others.append(("activations ignored, the default ones used,", changed))
-    if options.get("gate_activation") == type(cell)._DEFAULTS.get("gate_activation"):
-        if "gate_activation" in options:
-            others.append(("hard sigmoid gates", {"gate_activation": "hardsigmoid"}))
+    gates = type(cell)._DEFAULTS.get("gate_activation")
+    if gates is not None and options["gate_activation"] == gates:
+        others.append(("hard sigmoid gates", {"gate_activation": "hardsigmoid"}))
     for words, option in others:
         yield words, _evaluated(setting._replace(network=_other_options(setting.network, option)))
     if isinstance(cell, LSTM) and not cell.coupled and cell.biases:
@@ -218,7 +224,7 @@ def _equations(setting: Setting) -> _Mistakes:
 def _backward_only(setting: Setting) -> _Mistakes:
     """What is wrong in gradients of a forward pass that is right."""
     cells = [setting.network.cell(run) for run in range(setting.network.num_runs)]
-    for order, words in _orders(cells[0]):
+    for order, words in _orders(setting.network):
         yield f"{words} in the backward pass", partial(_backward_permuted, setting, order)
     problem = setting.problem
     yield "the gradient not carried from step to step", lambda: _truncated(setting)
@@ -234,7 +240,7 @@ def _backward_only(setting: Setting) -> _Mistakes:
     )
     if getattr(cells[0], "cell_clip", None) is not None:
         yield "the derivative of cell_clip left out", _evaluated(setting, _clip_forgotten)
-    for order, words in _orders(cells[0]):
+    for order, words in _orders(setting.network):
         yield f"{words} in the gradient alone", partial(_gradient_permuted, setting, order)
 
 
@@ -267,7 +273,9 @@ def _truncated(setting: Setting) -> Results:
     run = forward(cell, setting.parameters[0], batch, problem.state_0[0], unroll=PerSequence())
     first, last = batch.offsets[:-1][busy], batch.offsets[1:][busy] - 1
     before, d_after = [], []
-    parts = zip(cell.states(run.tape.saved.tape), problem.state_0[0], problem.d_state_n[0], strict=True)
+    parts = zip(
+        cell.states(run.tape.saved.tape), problem.state_0[0], problem.d_state_n[0], strict=True
+    )
     for after, initial, d_final in parts:
         shifted, d_last = np.roll(after, 1, axis=0), np.zeros_like(after)
         shifted[first], d_last[last] = initial[busy], d_final[busy]
@@ -314,10 +322,16 @@ def _runs(setting: Setting) -> list[tuple[CellParameters, AnyCell]]:
     return [(p, network.cell(run)) for run, p in enumerate(setting.parameters)]
 
 
-def _orders(cell: AnyCell) -> list[tuple[tuple[int, ...], str]]:
-    """Every wrong order of a cell's gates with its words, exchanges of two first."""
+def _is_mixed(network: Network) -> bool:
+    """Whether the layers have cells of different types."""
+    return len({type(cell) for cell in network.cells}) > 1
+
+
+def _orders(network: Network) -> list[tuple[tuple[int, ...], str]]:
+    """Every wrong order of the cells' gates with its words, exchanges of two first."""
+    cell = network.cells[0]
     names = _GATES.get((type(cell).__name__.lower(), cell.num_gates))
-    if names is None:
+    if names is None or _is_mixed(network):
         return []
     right = tuple(range(cell.num_gates))
     orders = []
@@ -332,7 +346,9 @@ def _orders(cell: AnyCell) -> list[tuple[tuple[int, ...], str]]:
     return [(order, words) for _, order, words in sorted(orders, key=lambda o: o[0])]
 
 
-def _permuted(order: Sequence[int], parameters: CellParameters, cell: AnyCell) -> CellParameters:
+def _permuted(
+    order: Sequence[int] | IntArray, parameters: CellParameters, cell: AnyCell
+) -> CellParameters:
     """Parameters whose gate k is gate ``order[k]`` of these."""
     H = cell.hidden_size
     rows = np.concatenate([np.arange(gate * H, (gate + 1) * H) for gate in order])
@@ -410,21 +426,27 @@ def _padded(setting: Setting, mask: Any) -> Results:
 
 
 def _final_state_from_padding(setting: Setting) -> Results:
-    """Right outputs, and the state after T steps."""
-    right, padded = evaluate(setting, _UNROLL), _padded(setting, np.ones_like(setting.problem.mask))
-    return right._replace(state_n=padded.state_n)
+    """The padding stepped, and its outputs hidden."""
+    return _hidden(_padded(setting, np.ones_like(setting.problem.mask)))
+
+
+def _hidden(stepped: Results) -> Results:
+    """Results of stepping the padding whose outputs there are not shown; the gradients are."""
+    assert stepped.at_padding is not None
+    return stepped._replace(at_padding=stepped.at_padding._replace(output=None))
 
 
 def _final_state_zero(setting: Setting) -> Results:
-    """Right outputs, and a final h that was read from an output at its last padded step."""
-    right = evaluate(setting, _UNROLL)
-    short = ~setting.problem.mask[:, -1]
-    states = []
-    for state in right.state_n:
-        h = state[0].copy()
-        h[short] = 0
-        states.append(state._replace(h=h))
-    return right._replace(state_n=tuple(states))
+    """A final h that is read from the outputs at the last padded step, where there is a zero."""
+    problem = setting.problem
+    short = ~problem.mask[:, -1:]
+
+    def unread(states: Sequence[State]) -> tuple[State, ...]:
+        return tuple(s._replace(h=np.where(short, 0, s.h)) for s in states)
+
+    changed = problem._replace(d_state_n=unread(problem.d_state_n))
+    results = evaluate(setting._replace(problem=changed), _UNROLL)
+    return results._replace(state_n=unread(results.state_n))
 
 
 def _reverse_from_padding(setting: Setting) -> Results:
@@ -436,7 +458,7 @@ def _reverse_from_padding(setting: Setting) -> Results:
     if len(network.cells) > 1 or network.merge != "concat":
         raise NotImplementedError
     everywhere = np.ones_like(setting.problem.mask)
-    stepped = _padded(setting, everywhere)
+    stepped = _hidden(_padded(setting, everywhere))
     if network.num_directions == 1:
         return stepped
     right = evaluate(setting, _UNROLL)
@@ -460,12 +482,14 @@ def _swapped_back(results: Results) -> Results:
     return results._replace(d_state_0=tuple(type(s)(s[1], s[0]) for s in results.d_state_0))
 
 
-def _in_order(results: Results, lengths: IntArray, order: IntArray) -> Results:
-    """Results by sequence in another order of the sequences; rows stay where padding has them."""
+def _in_order(setting: Setting, order: IntArray) -> Results:
+    """Final states that stay in the order that the sequences were sorted to."""
+    problem = setting.problem
+    inverse = np.argsort(order)
 
-    def moved(states: Sequence[State]) -> tuple[State, ...]:
-        return tuple(type(s)._make([a[order] for a in s]) for s in states)
+    def moved(states: Sequence[State], rows: IntArray) -> tuple[State, ...]:
+        return tuple(type(s)._make([a[rows] for a in s]) for s in states)
 
-    return results._replace(
-        state_n=moved(results.state_n), d_state_0=moved(results.d_state_0)
-    )
+    changed = problem._replace(d_state_n=moved(problem.d_state_n, inverse))
+    results = evaluate(setting._replace(problem=changed), _UNROLL)
+    return results._replace(state_n=moved(results.state_n, order))

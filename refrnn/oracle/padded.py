@@ -47,28 +47,25 @@ def expected_output(
     """
     padded = _padded(results.output, problem)
     compared = None
-    if semantics.padded_output in ("repeat", "state"):
+    if results.at_padding is not None and results.at_padding.output is not None:
+        padded = np.where(problem.mask[:, :, None], padded, results.at_padding.output)
+    elif semantics.padded_output in ("repeat", "state"):
         first = np.zeros((len(padded), padded.shape[2]), padded.dtype)
         if semantics.padded_output == "state":
             first = _initial_output(problem, padded.shape[2])
         padded = _repeated(padded, problem, first, backwards)
-    elif semantics.padded_output == "any":
+    if semantics.padded_output == "any":
         compared = np.broadcast_to(problem.mask[:, :, None], padded.shape)
     return _laid_out(padded, compared, batch_first)
 
 
-def expected_d_input(
-    results: Results, problem: Problem, semantics: Semantics, *, batch_first: bool = True
-) -> Expected:
-    """The gradient of the padded input: exactly 0 in the padding.
+def expected_d_input(results: Results, problem: Problem, *, batch_first: bool = True) -> Expected:
+    """The gradient of the padded input: exactly 0 in the padding, but for what steps it.
 
     Parameters
     ----------
     results : Results
     problem : Problem
-    semantics : Semantics
-        Where the final state of an empty sequence comes from its padding, so does a gradient, and
-        that is not compared.
     batch_first : bool
         (B, T, I) instead of (T, B, I).
 
@@ -77,10 +74,9 @@ def expected_d_input(
     Expected
     """
     padded = _padded(results.d_input, problem)
-    compared = None
-    if semantics.empty == "padding" and (problem.lengths == 0).any():
-        compared = np.broadcast_to((problem.lengths > 0)[:, None, None], padded.shape)
-    return _laid_out(padded, compared, batch_first)
+    if results.at_padding is not None:
+        padded = np.where(problem.mask[:, :, None], padded, results.at_padding.d_input)
+    return _laid_out(padded, None, batch_first)
 
 
 def _padded(rows: Array, problem: Problem) -> Array:

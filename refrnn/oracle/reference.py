@@ -68,7 +68,9 @@ class Truth:
                 raise ValueError(f"{name} has scale {scale}, expected a finite reference")
         self._allowances: dict[tuple[str, float], float] = {}
 
-    def deviation(self, name: str, got: Array, dtype: Any, expected: Expected | None = None) -> Deviation:
+    def deviation(
+        self, name: str, got: Array, dtype: Any, expected: Expected | None = None
+    ) -> Deviation:
         """How far an array lies from the reference, or from what a mistake would make of it.
 
         Parameters
@@ -89,8 +91,8 @@ class Truth:
         """
         wanted = self.expected[name] if expected is None else expected
         scale = self._scales[name]
-        if expected is not None:  # what is 0 in truth may be large in a mistake
-            scale = max(scale, _largest(expected))
+        if expected is not None and np.isfinite(size := _largest(expected)):
+            scale = max(scale, size)  # what is 0 in truth may be large in a mistake
         if wanted.compared is not None:  # what is not compared agrees
             got = np.where(wanted.compared, got, wanted.array)
         facts: dict[str, Any] = {
@@ -149,9 +151,9 @@ class Truth:
 class _Outputs(MonteCarlo):
     """Exact products; activations and states off by up to a unit in the last place."""
 
-    product = staticmethod(BLAS.product)  # type: ignore[assignment]
-    product_plus = staticmethod(BLAS.product_plus)  # type: ignore[assignment]
-    sum_rows = staticmethod(BLAS.sum_rows)  # type: ignore[assignment]
+    product = staticmethod(BLAS.product)
+    product_plus = staticmethod(BLAS.product_plus)
+    sum_rows = staticmethod(BLAS.sum_rows)
 
 
 class _FromOutput(Activation):
@@ -166,16 +168,17 @@ class _FromOutput(Activation):
         super().__init__(exact.name, exact.alpha, exact.beta)
         alpha = 1.0 if self.alpha is None else self.alpha
         beta = 1.0 if self.beta is None else self.beta
-        derivative = {
+        formulas: dict[str, Callable[[Array], Array]] = {
             "tanh": lambda y: 1 - y * y,
             "sigmoid": lambda y: y * (1 - y),
             "softsign": lambda y: (1 - np.abs(y)) ** 2,
             "softplus": lambda y: 1 - np.exp(-y),
             "elu": lambda y: np.where(y > 0, 1.0, y + alpha),
             "scaledtanh": lambda y: alpha * beta * (1 - (y / alpha) ** 2),
-        }.get(self.name)
-        if derivative is None:
+        }
+        if self.name not in formulas:
             return
+        derivative = formulas[self.name]
 
         def complement(a: Array) -> Array:
             y = exact.value(a)

@@ -303,7 +303,7 @@ class _BlockLSTM(_Operator):
             "h": expected_output(results, problem, semantics, batch_first=False),
             "h[-1]": Expected(state_n.h),
             "cs[-1]": Expected(state_n.c),
-            "d_x": expected_d_input(results, problem, semantics, batch_first=False),
+            "d_x": expected_d_input(results, problem, batch_first=False),
         }
         if not problem.default_state:
             named["d_h_prev"] = Expected(d_state_0.h)
@@ -375,15 +375,12 @@ def _gru_step(tf: Any) -> Any:
     def rows(gradient: Array) -> Any:
         return tf.reduce_sum(gradient, axis=0)
 
-    @tf.custom_gradient
     def step(x: Any, h_prev: Any, w_ru: Any, w_c: Any, b_ru: Any, b_c: Any) -> Any:
         inputs = {"x": x, "h_prev": h_prev, "w_ru": w_ru, "w_c": w_c, "b_ru": b_ru, "b_c": b_c}
         r, u, c, h = tf.raw_ops.GRUBlockCell(**inputs)
 
         def backward(d_h: Any) -> tuple[Any, ...]:
-            d_x, d_h_prev, d_c, d_ru = tf.raw_ops.GRUBlockCellGrad(
-                **inputs, r=r, u=u, c=c, d_h=d_h
-            )
+            d_x, d_h_prev, d_c, d_ru = tf.raw_ops.GRUBlockCellGrad(**inputs, r=r, u=u, c=c, d_h=d_h)
             of_ru, of_c = tf.concat([x, h_prev], 1), tf.concat([x, r * h_prev], 1)
             d_w_ru = tf.matmul(of_ru, d_ru, transpose_a=True)
             d_w_c = tf.matmul(of_c, d_c, transpose_a=True)
@@ -391,4 +388,4 @@ def _gru_step(tf: Any) -> Any:
 
         return h, backward
 
-    return step
+    return tf.custom_gradient(step)
