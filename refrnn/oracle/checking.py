@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -257,5 +258,6 @@ def _ulps(found: Deviation, dtype: np.dtype[Any]) -> float:
 
 
 def _one_line(error: BaseException) -> str:
-    """What an exception says, in one line."""
-    return " ".join(str(error).split())[:200] or "no message"
+    """What an exception says, in one line and without colours."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return " ".join(plain.split())[:200] or "no message"

@@ -24,6 +24,7 @@ _MOST_ROWS = 64
 _FEW = 8
 
 _AGREES = " it agrees"
+_LEAKS = "the NaN of the padding leaks into it"
 
 #: A subject's layout of results under given semantics.
 PresentAs = Callable[[Results, Semantics], Mapping[str, Expected]]
@@ -102,7 +103,7 @@ def settled(alternatives: Mapping[Any, tuple[str, ...]]) -> dict[Any, str]:
 
 def sentence(words: str) -> str:
     """Words without the figures that differ from array to array."""
-    for end in (_AGREES, "it has shape"):
+    for end in (_AGREES, _LEAKS, "it has shape"):
         if end in words:
             return words[: words.index(end) + len(end)]
     return words
@@ -217,7 +218,7 @@ def _not_finite(got: Array, setting: Setting) -> str:
     bad = int((~np.isfinite(got)).sum())
     padding = setting.problem.padding[~setting.problem.mask]
     if not np.isfinite(padding).all():
-        return f"the NaN of the padding leaks into it ({bad} of {got.size} elements)"
+        return f"{_LEAKS} ({bad} of {got.size} elements)"
     return f"{bad} of {got.size} elements are not finite"
 
 

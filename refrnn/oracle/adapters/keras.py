@@ -178,11 +178,13 @@ class _Layer:
     def _d_last(self, problem: Problem) -> Array:
         """A cotangent for the last output, zero where there is none."""
         tops = [state.h for state in problem.d_state_n[-self.network.num_directions :]]
+        drawn: Array
         if self.network.merge in _MEANS:
             drawn = tops[0] / tops[0].dtype.type(_MEANS[self.network.merge])
         else:
             drawn = np.concatenate(tops, axis=1)
-        return drawn * self._there(problem)[:, None].astype(drawn.dtype)
+        drawn[~self._there(problem)] = 0
+        return drawn
 
     def _to_last(self, problem: Problem, d_last: Array) -> list[Array]:
         """What the cotangent of the last output is for h of each of the last runs."""
@@ -283,7 +285,9 @@ class _Layer:
                 raise NotImplementedError
             return [expected_output(results, problem, semantics)]
         halves = [
-            expected_output(half, problem._replace(state_0=(state,)), semantics, backwards=backwards)
+            expected_output(
+                half, problem._replace(state_0=(state,)), semantics, backwards=backwards
+            )
             for half, state, backwards in zip(
                 _halves(results), problem.state_0, (False, True), strict=True
             )
@@ -355,6 +359,10 @@ def modules() -> Iterator[tuple[str, Any]]:
     yield "LSTM backwards", _drawn(layers.LSTM(5, go_backwards=True, **both))
     yield "LSTM zeros", _drawn(layers.LSTM(5, zero_output_for_mask=True, **both))
     yield "LSTM unrolled", _drawn(layers.LSTM(5, unroll=True, **both))
+    zeros = {"unroll": True, "zero_output_for_mask": True, **both}
+    yield "LSTM unrolled zeros", _drawn(layers.LSTM(5, **zeros))
+    turned = {"unroll": True, "go_backwards": True, **both}
+    yield "LSTM unrolled backwards", _drawn(layers.LSTM(5, **turned))
     yield "LSTM hard", _drawn(layers.LSTM(5, recurrent_activation="hard_sigmoid", **both))
     yield "LSTM without bias", _drawn(layers.LSTM(5, use_bias=False, **both))
     yield "LSTM float64", _drawn(layers.LSTM(5, dtype="float64", **both))

@@ -7,7 +7,8 @@ layer changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,7 +88,8 @@ def differentiate(call: Call) -> Differentiated:
 
     forward = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
     leaves = [_tensor(call.x), *map(_tensor, keras.tree.flatten(call.states or []))]
-    outputs, pull = forward(call, leaves)
+    with _plain_errors():
+        outputs, pull = forward(call, leaves)
     if len(outputs) != len(call.cotangents):
         raise ValueError(
             f"the layer returned {len(outputs)} arrays, expected {len(call.cotangents)}"
@@ -103,6 +105,20 @@ def differentiate(call: Call) -> Differentiated:
     return Differentiated(
         arrays, gradients[0], gradients[1 : len(leaves)], gradients[len(leaves) :]
     )
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Errors as they are raised, without what Keras writes around them: shapes of arguments."""
+    import keras
+
+    enabled = keras.config.is_traceback_filtering_enabled()
+    keras.config.disable_traceback_filtering()
+    try:
+        yield
+    finally:
+        if enabled:
+            keras.config.enable_traceback_filtering()
 
 
 def _arguments(call: Call, leaves: list[Any]) -> tuple[Any, dict[str, Any]]:
