@@ -188,12 +188,12 @@ class _Trial:
         meant = self._meant(profile)
         if meant is None:
             return compared
-        dtype = np.dtype(profile.float64) if self._subject.dtype == np.float64 else None
+        dtype = self._computed_in(profile)
         entries = []
         for entry in compared:
             if entry.status is Status.FAILED:
                 array = arrays[entry.tensor]
-                found = meant.deviation(entry.tensor, array, dtype or self._subject.dtype)
+                found = meant.deviation(entry.tensor, array, dtype)
                 if found.ok:
                     words = self._reasons(entry.tensor, array)
                     entry = entry._replace(
@@ -204,6 +204,11 @@ class _Trial:
                     )
             entries.append(entry)
         return entries
+
+    def _computed_in(self, profile: Semantics) -> np.dtype[Any]:
+        """The dtype whose accuracy a profile promises."""
+        own = self._subject.dtype
+        return np.dtype(profile.float64) if own == np.float64 else own
 
     def _meant(self, profile: Semantics) -> Truth | None:
         """The reference under a profile; None where what it says has no numbers."""
@@ -222,8 +227,7 @@ class _Trial:
         for field in profile.differing_fields():
             without = profile.lawful(field)
             meant = self._meant(without)
-            wide = self._subject.dtype == np.float64
-            dtype = np.dtype(without.float64) if wide else self._subject.dtype
+            dtype = self._computed_in(without)
             if meant is not None and not meant.deviation(tensor, array, dtype).ok:
                 needed.append(WORDS[field, getattr(profile, field)])
         return "; ".join(needed) or "; ".join(profile.differences())
@@ -247,7 +251,7 @@ class _Trial:
         def present(results: Results, other: Semantics) -> Mapping[str, Expected]:
             return subject.present(results, setting.problem, other)
 
-        return diagnose(wide, meant, arrays, wrong, present, subject.dtype)
+        return diagnose(wide, meant, arrays, wrong, present, self._computed_in(profile))
 
 
 def _ulps(found: Deviation, dtype: np.dtype[Any]) -> float:

@@ -458,17 +458,33 @@ def _reverse_from_padding(setting: Setting) -> Results:
     if len(network.cells) > 1 or network.merge != "concat":
         raise NotImplementedError
     everywhere = np.ones_like(setting.problem.mask)
-    stepped = _hidden(_padded(setting, everywhere))
     if network.num_directions == 1:
-        return stepped
-    right = evaluate(setting, _UNROLL)
+        return _hidden(_padded(setting, everywhere))
+    right = evaluate(_one_way(setting, 0), _UNROLL)
+    stepped = _hidden(_padded(_one_way(setting, 1), everywhere))
     half = network.cells[0].output_size
     return right._replace(
         output=np.concatenate([right.output[:, :half], stepped.output[:, half:]], axis=1),
         state_n=(right.state_n[0], stepped.state_n[1]),
+        d_input=right.d_input + stepped.d_input,
         d_state_0=(right.d_state_0[0], stepped.d_state_0[1]),
         d_parameters=(right.d_parameters[0], stepped.d_parameters[1]),
+        at_padding=stepped.at_padding,
     )
+
+
+def _one_way(setting: Setting, direction: int) -> Setting:
+    """A setting of one layer with the cotangents of one direction alone."""
+    problem = setting.problem
+    d_output = np.zeros_like(problem.d_output)
+    half = setting.network.cells[0].output_size
+    own = slice(direction * half, (direction + 1) * half)
+    d_output[:, own] = problem.d_output[:, own]
+    d_state_n = tuple(
+        state if run == direction else type(state)(*map(np.zeros_like, state))
+        for run, state in enumerate(problem.d_state_n)
+    )
+    return setting._replace(problem=problem._replace(d_output=d_output, d_state_n=d_state_n))
 
 
 def _no_initial(results: Results) -> Results:

@@ -2,7 +2,7 @@
 
 TensorFlow records the call on a ``GradientTape``, PyTorch on its own graph; JAX differentiates the
 layer's ``stateless_call``, which takes the weights as arguments. No weight, gradient or seed of the
-layer changes.
+layer is other afterwards.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def differentiate(call: Call) -> Differentiated:
 
     forward = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
     leaves = [_tensor(call.x), *map(_tensor, keras.tree.flatten(call.states or []))]
-    with _plain_errors():
+    with _plain_errors(), _unmoved(call.layer):
         outputs, pull = forward(call, leaves)
     if len(outputs) != len(call.cotangents):
         raise ValueError(
@@ -119,6 +119,19 @@ def _plain_errors() -> Iterator[None]:
     finally:
         if enabled:
             keras.config.enable_traceback_filtering()
+
+
+@contextmanager
+def _unmoved(layer: Any) -> Iterator[None]:
+    """What is no weight stays as it is: a layer that can drop out draws even where it does not."""
+    import keras
+
+    before = [(v, np.array(keras.ops.convert_to_numpy(v))) for v in layer.non_trainable_variables]
+    try:
+        yield
+    finally:
+        for variable, value in before:
+            variable.assign(value)
 
 
 def _arguments(call: Call, leaves: list[Any]) -> tuple[Any, dict[str, Any]]:
@@ -209,7 +222,10 @@ def _jax(call: Call, leaves: list[Any]) -> tuple[list[Any], _Pull]:
         return flat
 
     weights = [variable.value for variable in variables]
-    outputs, pullback = jax.vjp(jax.jit(forward), leaves, weights)
+    # a loop compiles faster than its steps one by one, and steps without a loop the other way round
+    unrolled = getattr(getattr(layer, "forward_layer", layer), "unroll", False)
+    called = forward if unrolled else jax.jit(forward)
+    outputs, pullback = jax.vjp(called, leaves, weights)
 
     def pull(d_outputs: list[Any]) -> list[Any]:
         d_leaves, d_weights = pullback(d_outputs)
