@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -35,12 +36,14 @@ def check_subject(
     parameters = subject.parameters()
     trials: list[_Trial] = []
     problems = _problems(subject, batch)
+    restrict = getattr(subject, "restrict", None)
 
     def put(problem: Problem) -> _Trial:
         trials.append(_Trial(subject, Setting(subject.network, parameters, problem, profile)))
         return trials[-1]
 
-    for done, problem in enumerate(problems):
+    for done, whole in enumerate(problems):
+        problem = whole if restrict is None else restrict(whole)
         tell(problem.name, done, len(problems))
         trial = put(problem)
         if trial.refused and (problem.lengths == 0).any() and problem.batch.total_steps:
@@ -96,6 +99,7 @@ class _Trial:
         self._setting = setting
         self.name = setting.problem.name
         self.alternatives: dict[str, tuple[str, ...]] = {}
+        self._truths: dict[Semantics, Truth | None] = {}
         self.entries = self._run()
 
     @property
@@ -184,12 +188,12 @@ class _Trial:
         meant = self._meant(profile)
         if meant is None:
             return compared
-        dtype = np.dtype(profile.float64) if self._subject.dtype == np.float64 else None
+        dtype = self._computed_in(profile)
         entries = []
         for entry in compared:
             if entry.status is Status.FAILED:
                 array = arrays[entry.tensor]
-                found = meant.deviation(entry.tensor, array, dtype or self._subject.dtype)
+                found = meant.deviation(entry.tensor, array, dtype)
                 if found.ok:
                     words = self._reasons(entry.tensor, array)
                     entry = entry._replace(
@@ -201,12 +205,20 @@ class _Trial:
             entries.append(entry)
         return entries
 
+    def _computed_in(self, profile: Semantics) -> np.dtype[Any]:
+        """The dtype whose accuracy a profile promises."""
+        own = self._subject.dtype
+        return np.dtype(profile.float64) if own == np.float64 else own
+
     def _meant(self, profile: Semantics) -> Truth | None:
         """The reference under a profile; None where what it says has no numbers."""
-        try:
-            return truth_of(self._setting._replace(semantics=profile), self._present(profile))
-        except ValueError:  # the padding that it counts as data is NaN
-            return None
+        if profile not in self._truths:
+            setting = self._setting._replace(semantics=profile)
+            try:
+                self._truths[profile] = truth_of(setting, self._present(profile))
+            except ValueError:  # the padding that it counts as data is NaN
+                self._truths[profile] = None
+        return self._truths[profile]
 
     def _reasons(self, tensor: str, array: Array) -> str:
         """Which of the profile's differences this array needs in order to agree."""
@@ -215,8 +227,7 @@ class _Trial:
         for field in profile.differing_fields():
             without = profile.lawful(field)
             meant = self._meant(without)
-            wide = self._subject.dtype == np.float64
-            dtype = np.dtype(without.float64) if wide else self._subject.dtype
+            dtype = self._computed_in(without)
             if meant is not None and not meant.deviation(tensor, array, dtype).ok:
                 needed.append(WORDS[field, getattr(profile, field)])
         return "; ".join(needed) or "; ".join(profile.differences())
@@ -241,7 +252,7 @@ class _Trial:
             return subject.present(results, setting.problem, other)
 
         own = getattr(subject, "mistakes", None)
-        return diagnose(wide, meant, arrays, wrong, present, subject.dtype, own)
+        return diagnose(wide, meant, arrays, wrong, present, self._computed_in(profile), own)
 
 
 def _ulps(found: Deviation, dtype: np.dtype[Any]) -> float:
@@ -252,5 +263,6 @@ def _ulps(found: Deviation, dtype: np.dtype[Any]) -> float:
 
 
 def _one_line(error: BaseException) -> str:
-    """What an exception says, in one line."""
-    return " ".join(str(error).split())[:200] or "no message"
+    """What an exception says, in one line and without colours."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return " ".join(plain.split())[:200] or "no message"

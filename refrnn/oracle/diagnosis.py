@@ -25,6 +25,7 @@ _MOST_ROWS = 64
 _FEW = 8
 
 _AGREES = " it agrees"
+_LEAKS = "the NaN of the padding leaks into it"
 
 #: A subject's layout of results under given semantics.
 PresentAs = Callable[[Results, Semantics], Mapping[str, Expected]]
@@ -76,9 +77,10 @@ def diagnose(
     names = list(wrong)
     rest = [name for name in got if name not in names]
     tried = []
-    single = all(_is_single(truth, name, got[name], dtype) for name in names)
+    hopeless = all(_is_single(truth, name, got[name], dtype) for name in names)
+    hopeless = hopeless or not any(np.isfinite(got[name]).all() for name in names)
     candidates = itertools.chain(mistakes(setting), () if own is None else own(setting))
-    for words, presented in () if single else _presented(candidates, present):
+    for words, presented in () if hopeless else _presented(candidates, present):
         explains = _compared(truth, got, names, presented, dtype)
         if explains:
             whole = len(explains) == len(names)
@@ -106,7 +108,7 @@ def settled(alternatives: Mapping[Any, tuple[str, ...]]) -> dict[Any, str]:
 
 def sentence(words: str) -> str:
     """Words without the figures that differ from array to array."""
-    for end in (_AGREES, "it has shape"):
+    for end in (_AGREES, _LEAKS, "it has shape"):
         if end in words:
             return words[: words.index(end) + len(end)]
     return words
@@ -221,7 +223,7 @@ def _not_finite(got: Array, setting: Setting) -> str:
     bad = int((~np.isfinite(got)).sum())
     padding = setting.problem.padding[~setting.problem.mask]
     if not np.isfinite(padding).all():
-        return f"the NaN of the padding leaks into it ({bad} of {got.size} elements)"
+        return f"{_LEAKS} ({bad} of {got.size} elements)"
     return f"{bad} of {got.size} elements are not finite"
 
 

@@ -84,6 +84,7 @@ _SEMANTICS = (
     ("padded_output", "zero"),
     ("padded_output", "repeat"),
     ("padded_output", "any"),
+    ("padded_output", "state"),
 )
 _LAWFUL = {
     "empty": "the final state of a sequence of length 0 is its initial state",
@@ -116,7 +117,7 @@ def _whole(setting: Setting) -> _Mistakes:
 
 def _gate_orders(setting: Setting) -> _Mistakes:
     """Every other order of the gates."""
-    for order, words in _orders(setting.network.cells[0]):
+    for order, words in _orders(setting.network):
         inverse = np.argsort(order)
         yield (
             words,
@@ -187,6 +188,8 @@ def _states(setting: Setting) -> _Mistakes:
 
 def _equations(setting: Setting) -> _Mistakes:
     """Another cell than the one that is meant."""
+    if _is_mixed(setting.network):
+        return
     cell = setting.network.cells[0]
     options = cell.options()
     others: list[tuple[str, dict[str, Any]]] = []
@@ -220,7 +223,7 @@ def _equations(setting: Setting) -> _Mistakes:
 def _backward_only(setting: Setting) -> _Mistakes:
     """What is wrong in gradients of a forward pass that is right."""
     cells = [setting.network.cell(run) for run in range(setting.network.num_runs)]
-    for order, words in _orders(cells[0]):
+    for order, words in _orders(setting.network):
         yield f"{words} in the backward pass", partial(_backward_permuted, setting, order)
     problem = setting.problem
     yield "the gradient not carried from step to step", lambda: _truncated(setting)
@@ -236,7 +239,7 @@ def _backward_only(setting: Setting) -> _Mistakes:
     )
     if getattr(cells[0], "cell_clip", None) is not None:
         yield "the derivative of cell_clip left out", _evaluated(setting, _clip_forgotten)
-    for order, words in _orders(cells[0]):
+    for order, words in _orders(setting.network):
         yield f"{words} in the gradient alone", partial(_gradient_permuted, setting, order)
 
 
@@ -318,10 +321,16 @@ def _runs(setting: Setting) -> list[tuple[CellParameters, AnyCell]]:
     return [(p, network.cell(run)) for run, p in enumerate(setting.parameters)]
 
 
-def _orders(cell: AnyCell) -> list[tuple[tuple[int, ...], str]]:
-    """Every wrong order of a cell's gates with its words, exchanges of two first."""
+def _is_mixed(network: Network) -> bool:
+    """Whether the layers have cells of different types."""
+    return len({type(cell) for cell in network.cells}) > 1
+
+
+def _orders(network: Network) -> list[tuple[tuple[int, ...], str]]:
+    """Every wrong order of the cells' gates with its words, exchanges of two first."""
+    cell = network.cells[0]
     names = _GATES.get((type(cell).__name__.lower(), cell.num_gates))
-    if names is None:
+    if names is None or _is_mixed(network):
         return []
     right = tuple(range(cell.num_gates))
     orders = []

@@ -84,7 +84,8 @@ class Truth:
         dtype : dtype
             What it was computed in.
         expected : Expected, optional
-            Something else to compare with, by the tolerance of this array.
+            Something else to compare with, by the tolerance of this array, or that of its own size
+            where it is larger.
 
         Returns
         -------
@@ -92,10 +93,13 @@ class Truth:
             Within tolerance, or out of the tolerance that has the allowance in it.
         """
         wanted = self.expected[name] if expected is None else expected
+        scale = self._scales[name]
+        if expected is not None and np.isfinite(size := _largest(expected)):
+            scale = max(scale, size)  # what is 0 in truth may be large in a mistake
         if wanted.compared is not None:  # what is not compared agrees
             got = np.where(wanted.compared, got, wanted.array)
         facts: dict[str, Any] = {
-            "scale": self._scales[name],
+            "scale": scale,
             "dtype": dtype,
             "max_length": self._setting.problem.num_steps,
         }

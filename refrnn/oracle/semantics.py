@@ -13,7 +13,7 @@ __all__ = ["LAW", "PROFILES", "Semantics", "semantics"]
 
 _ANSWERS = {
     "empty": ("identity", "zeros", "padding"),
-    "padded_output": ("zero", "repeat", "any"),
+    "padded_output": ("zero", "repeat", "state", "any"),
     "float64": ("float64", "float32"),
     "activations": ("relative", "absolute"),
 }
@@ -24,6 +24,8 @@ WORDS = {
     ("empty", "padding"): "the final state of a sequence of length 0 is the state after its "
     "padding, not the initial state",
     ("padded_output", "repeat"): "outputs in the padding repeat the last valid one",
+    ("padded_output", "state"): "outputs in the padding repeat the last valid one, and h_0 where "
+    "there is none",
     ("padded_output", "any"): "outputs in the padding are left as they come",
     ("float64", "float32"): "float64 is computed in float32",
     ("activations", "absolute"): "activations are approximations, right to an absolute error of "
@@ -44,9 +46,10 @@ class Semantics(NamedTuple):
     empty : {"identity", "zeros", "padding"}
         The final state of a sequence of length 0: its initial state, zero, or the state after all
         its padded steps.
-    padded_output : {"zero", "repeat", "any"}
+    padded_output : {"zero", "repeat", "state", "any"}
         Outputs at padded steps: zero, the last valid output before them (zero where there is
-        none), or anything, so that they are not compared.
+        none), the state h (the same, and h_0 where there is none), or anything, so that they are
+        not compared.
     float64 : {"float64", "float32"}
         What float64 is computed in.
     activations : {"relative", "absolute"}
@@ -96,7 +99,8 @@ PROFILES: dict[str, Semantics] = {
         # ONNX leaves length 0 open, ONNX Runtime chose zeros; its sigmoid is a rational
         # approximation: s(-18) is 5e-9 or 0, not 1.5e-8
         Semantics("onnx", empty="zeros", activations="absolute", refuses=("holes",)),
-        Semantics("keras", padded_output="repeat"),
+        # keras.layers.RNN reads the first step and the batch's first row, whatever the mask says
+        Semantics("keras", padded_output="repeat", refuses=("no step", "no sequence")),
         # flax.linen.RNN gathers carry[length - 1] and masks no output
         Semantics("flax", empty="padding", padded_output="any", refuses=("holes",)),
     )
