@@ -12,7 +12,7 @@ from typing import Any
 from .._version import __version__
 from .configurations import CONFIGURATIONS, Spec, specs
 from .drawing import DTYPES, draw
-from .mutants import MUTANTS, kills
+from .mutants import MUTANTS, cover, kills
 from .record import VectorCase
 from .safetensors import dump
 
@@ -95,7 +95,7 @@ def export(
         entries.append(_write_case(target, case))
         cases.append(case)
     found = kills(cases, lambda name, done: tell(f"mutant: {name}", len(chosen) + done, total))
-    _write_json(target / MUTANTS_FILE, {**_head(), "mutants": found})
+    _write_json(target / MUTANTS_FILE, {**_head(), "cover": cover(found), "mutants": found})
     _write_json(target / MANIFEST, _manifest(chosen, entries))
     return len(entries)
 
