@@ -104,14 +104,14 @@ def _cells() -> dict[str, tuple[AnyCell, tuple[str, ...]]]:
     add("lstm_projection_coupled", LSTM, proj_size=2, coupled=True)
     for name, f in _RNN_ACTIVATIONS.items():
         add(f"rnn_{name}", RNN, ("unsorted", "length_0_and_1"), activation=f)
-    three = {
+    three: dict[str, Any] = {
         "gate_activation": _HARD_SIGMOID,
         "cell_activation": _SCALED_TANH,
         "output_activation": "softsign",
     }
     add("lstm_activations", LSTM, **three)
     add("lstm_coupled_activations", LSTM, coupled=True, **three)
-    two = {"gate_activation": _HARD_SIGMOID, "candidate_activation": _LEAKY}
+    two: dict[str, Any] = {"gate_activation": _HARD_SIGMOID, "candidate_activation": _LEAKY}
     add("gru_reset_after_activations", GRU, **two)
     add("gru_reset_before_activations", GRU, reset_after=False, **two)
     return made
@@ -119,7 +119,7 @@ def _cells() -> dict[str, tuple[AnyCell, tuple[str, ...]]]:
 
 def _stacks() -> dict[str, Recurrent]:
     """The stacks: PyTorch's order of layers and directions."""
-    two_ways = {"num_layers": 2, "bidirectional": True}
+    two_ways: dict[str, Any] = {"num_layers": 2, "bidirectional": True}
     return {
         "stack_rnn_tanh_bidirectional": Recurrent(RNN(*_STACK), **two_ways),
         "stack_lstm_bidirectional": Recurrent(LSTM(*_STACK), **two_ways),

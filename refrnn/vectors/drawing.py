@@ -19,7 +19,7 @@ from .configurations import Spec
 from .draws import Draws
 from .portable import PortableArithmetic, exact, fifty_digits, floats, rounded
 from .record import VectorCase
-from .walk import Problem, Walked, walk, walk_stack
+from .walk import Problem, Walked, runs_of, walk, walk_stack
 
 __all__ = ["DTYPES", "draw"]
 
@@ -32,7 +32,6 @@ _UNIT_VARIANCE = 3.0**0.5
 _UNIT = 2.0**-40
 _RUNS = 8
 
-# What stands for what in axes.
 _EQUATIONS = {
     "RNN": ["R1", "R2"],
     "LSTM": ["L1", "L2", "L3", "L4", "L5", "L6"],
@@ -88,7 +87,9 @@ def _inputs(spec: Spec) -> dict[str, Array]:
     shapes = cell.parameter_shapes() if layer is None else layer.parameter_shapes()
     bound = 2.0 * hard.gain / cell.hidden_size**0.5
     arrays.update({name: draws.uniform(bound, shape) for name, shape in shapes.items()})
-    states = [(n, (*stack, B, size)) for n, size in zip(cell.state_names, cell.state_sizes, strict=True)]
+    states = [
+        (n, (*stack, B, size)) for n, size in zip(cell.state_names, cell.state_sizes, strict=True)
+    ]
     only_h_n = spec.hard == "last_state"
     if not only_h_n:
         arrays.update({f"{letter}_0": drawn(shape) for letter, shape in states})
@@ -153,7 +154,9 @@ def _scales(spec: Spec, problem: Problem, expected: dict[str, Array]) -> dict[st
     The runs are eight copies of the batch side by side, in float64 and portable functions.
     """
     arithmetic = _Noisy(Draws(f"{spec.name} noise"))
-    noisy = _named(spec, _walked(spec, problem.converted(floats).repeated(_RUNS), arithmetic, _RUNS))
+    noisy = _named(
+        spec, _walked(spec, problem.converted(floats).repeated(_RUNS), arithmetic, _RUNS)
+    )
     scales = {}
     for name, truth in expected.items():
         got = np.asarray(noisy[name])
@@ -275,7 +278,7 @@ def _axes(cell: AnyCell, layer: Recurrent | None, padded: bool) -> dict[str, lis
     for letter, size in zip(cell.state_names, (R, "H"), strict=False):
         axes[f"{letter}_0"] = axes[f"{letter}_n"] = [*stack, "B", size]
     of_parameter = {"W_ih": [G, "I"], "W_hh": [G, R], "b_ih": [G], "b_hh": [G], "W_hr": ["P", "H"]}
-    suffixes: Iterable[str] = [""] if layer is None else [suffix for _, suffix in layer._runs()]
+    suffixes: Iterable[str] = [""] if layer is None else [suffix for _, suffix in runs_of(layer)]
     for suffix in suffixes:
         for name in cell.parameter_shapes():
             own = of_parameter.get(name, ["H"])

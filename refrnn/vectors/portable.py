@@ -57,7 +57,7 @@ class Portable(np.ndarray[Any, np.dtype[Any]]):
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any
     ) -> Any:
-        is_exact = any(getattr(x, "dtype", None) == object for x in (*inputs, *(out or ())))
+        is_exact = any(_is_exact(x) for x in (*inputs, *(out or ())))
         plain = [_plain(x, is_exact) for x in inputs]
         if out is not None:
             options["out"] = tuple(_base(x) for x in out)
@@ -70,8 +70,8 @@ class Portable(np.ndarray[Any, np.dtype[Any]]):
         return out[0] if out is not None else _wrapped(result)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        result = super().__array_function__(function, types, args, kwargs)  # type: ignore[no-untyped-call]
-        if isinstance(result, np.ndarray) and result.dtype == object:
+        result = super().__array_function__(function, types, args, kwargs)
+        if _is_exact(result):
             result = _decimals(_base(result))  # np.where puts floats and ints beside them
         return _wrapped(result)
 
@@ -103,6 +103,10 @@ class PortableArithmetic:
 
     def rounded(self, y: Array) -> None:
         """Nothing: only the noisy arithmetic changes what was computed."""
+
+
+def _is_exact(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype.kind == "O"
 
 
 def _into(out: Array | None, total: Array) -> Array:

@@ -109,9 +109,7 @@ def verify(
             continue
         for dtype in dtypes:
             deviations = case.compare(case.run(unroll, dtype), dtype)
-            findings += [
-                Finding(case.name, f"{dtype}: {d}") for d in deviations if not d.ok
-            ]
+            findings += [Finding(case.name, f"{dtype}: {d}") for d in deviations if not d.ok]
     return findings
 
 
@@ -134,7 +132,9 @@ def _case(root: Path, entry: dict[str, Any]) -> VectorCase:
     name = entry["file"]
     data = (root / name).read_bytes()
     if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-        raise ValueError(f"{name} has another sha256 than stands in the manifest, expected the same")
+        raise ValueError(
+            f"{name} has another sha256 than stands in the manifest, expected the same"
+        )
     arrays = load(data)
     facts = {**entry["inputs"], **entry["expected"]}
     if set(arrays) != set(facts):
@@ -147,4 +147,6 @@ def _case(root: Path, entry: dict[str, Any]) -> VectorCase:
 def _check_array(name: str, array: Array, facts: dict[str, Any]) -> None:
     expected = (tuple(facts["shape"]), _NUMPY[facts["dtype"]])
     if (array.shape, array.dtype) != expected:
-        raise ValueError(f"{name} has shape and dtype {array.shape, array.dtype}, expected {expected}")
+        raise ValueError(
+            f"{name} has shape and dtype {array.shape, array.dtype}, expected {expected}"
+        )

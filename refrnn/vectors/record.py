@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ..activations import activation
 from ..cells import GRU, LSTM, RNN
 from ..comparison import Case, Reference, Results, run_case
@@ -125,9 +123,7 @@ class VectorCase(NamedTuple):
         if layer is not None:
             return StackCase(layer, parameters, batch, states[0], d_output, states[1])
         reverse: bool = self.entry["reverse"]
-        return Case(
-            cell, parameters, batch, states[0], d_output, states[1], reverse, self.name
-        )
+        return Case(cell, parameters, batch, states[0], d_output, states[1], reverse, self.name)
 
     def _state(self, cell: AnyCell, form: str, dtype: Any) -> State:
         """A state record; None where the file has no such arrays."""

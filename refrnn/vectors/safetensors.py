@@ -68,7 +68,9 @@ def load(data: bytes) -> dict[str, Array]:
     """
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > len(data) - 8:
-        raise ValueError(f"data has {len(data)} bytes, expected a header of {size} after the first 8")
+        raise ValueError(
+            f"data has {len(data)} bytes, expected a header of {size} after the first 8"
+        )
     try:
         header = json.loads(data[8 : 8 + size])
     except ValueError as error:

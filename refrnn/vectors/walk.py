@@ -17,7 +17,7 @@ from ..types import Array, IntArray
 from ..unroll.base import AnyCell, State
 from .portable import Portable
 
-__all__ = ["Problem", "Walked", "walk", "walk_stack"]
+__all__ = ["Problem", "Walked", "runs_of", "walk", "walk_stack"]
 
 
 class Problem(NamedTuple):
@@ -130,7 +130,7 @@ def walk_stack(layer: Recurrent, problem: Problem, arithmetic: Any, *, copies: i
     problem, arithmetic, copies
         As in :func:`walk`; states are (L*D, B, size).
     """
-    D, runs = layer.num_directions, layer._runs()
+    D, runs = layer.num_directions, runs_of(layer)
     ran: list[_Ran] = []
     x = problem.x
     for k, (cell, suffix) in enumerate(runs):
@@ -154,9 +154,13 @@ def walk_stack(layer: Recurrent, problem: Problem, arithmetic: Any, *, copies: i
     return Walked(x, _stack([r.state_n for r in ran]), d_y, _stack(d_states), d_parameters)
 
 
-def _forward(
-    cell: AnyCell, problem: Problem, arithmetic: Any, reverse: bool, copies: int
-) -> _Ran:
+def runs_of(layer: Recurrent) -> list[tuple[AnyCell, str]]:
+    """Cell and suffix of its parameters of every run of a stack, index layer * D + direction."""
+    directions = ("", "_reverse")[: layer.num_directions]
+    return [(cell, f"_l{i}{d}") for i, cell in enumerate(layer.cells) for d in directions]
+
+
+def _forward(cell: AnyCell, problem: Problem, arithmetic: Any, reverse: bool, copies: int) -> _Ran:
     steps = _steps(problem.lengths, reverse, copies)
     parameters: Any = problem.parameters
     weights = cell.weights(parameters, arithmetic)
@@ -164,9 +168,9 @@ def _forward(
     tape = _portable(cell.new_tape(N, x.dtype))
     cell.project_input(weights, x, tape)
     state = _map(np.copy, problem.state_0)
-    prevs = [_map(lambda a: a[:0], state)]
+    prevs = [_rows(state, np.zeros(0, np.int64))]
     for (start, stop), alive in zip(steps.ranges, steps.alive, strict=True):
-        prev = _map(lambda a, alive=alive: a[alive], state)
+        prev = _rows(state, alive)
         new = cell.step(weights, tape_rows(tape, start, stop), prev)
         for whole, part in zip(state, new, strict=True):
             whole[alive] = part
@@ -184,7 +188,7 @@ def _backward(
     d_rows = _portable(cell.new_cotangents(len(steps.order), ran.x.dtype))
     d_state, d_output = _map(np.copy, d_state_n), d_output[steps.order]
     for (start, stop), alive in reversed(list(zip(steps.ranges, steps.alive, strict=True))):
-        d_own = _map(lambda a, alive=alive: a[alive], d_state)
+        d_own = _rows(d_state, alive)
         d_own = d_own._replace(h=d_own.h + d_output[start:stop])
         at = [tape_rows(record, start, stop) for record in (ran.tape, ran.prev, d_rows)]
         d_prev = cell.step_backward(weights, at[0], at[1], d_own, at[2])
@@ -195,7 +199,7 @@ def _backward(
     gradients = []
     for copy in range(copies):
         own = steps.copy_of_row == copy
-        tape, prev, d_tape = (_map(lambda a, own=own: a[own], r) for r in (ran.tape, ran.prev, d_rows))
+        tape, prev, d_tape = (_rows(record, own) for record in (ran.tape, ran.prev, d_rows))
         gradients.append(cell.parameter_gradients(weights, tape, prev, d_tape, ran.x[own]))
     return d_input, d_state, gradients
 
@@ -203,9 +207,7 @@ def _backward(
 def _steps(lengths: IntArray, reverse: bool, copies: int) -> _Steps:
     first = np.cumsum(lengths) - lengths
     alive = [np.flatnonzero(lengths > t) for t in range(lengths.max(initial=0))]
-    rows = [
-        first[b] + (lengths[b] - 1 - t if reverse else t) for t, b in enumerate(alive)
-    ]
+    rows = [first[b] + (lengths[b] - 1 - t if reverse else t) for t, b in enumerate(alive)]
     ends = np.cumsum([len(b) for b in alive], dtype=np.int64).tolist()
     ranges = list(zip([0, *ends[:-1]], ends, strict=True)) if ends else []
     empty = np.zeros(0, np.int64)
@@ -220,6 +222,11 @@ def _steps(lengths: IntArray, reverse: bool, copies: int) -> _Steps:
 
 def _map(convert: Callable[[Array], Array], state: State) -> Any:
     return type(state)._make([convert(array) for array in state])
+
+
+def _rows(record: Any, index: Any) -> Any:
+    """Copies of some rows of every array."""
+    return _map(lambda array: array[index], record)
 
 
 def _part(k: int) -> Callable[[Array], Array]:

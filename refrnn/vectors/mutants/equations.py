@@ -9,11 +9,10 @@ import numpy as np
 
 from ...activations import Activation, activation
 from ...cells.base import clip
-from ...comparison import Case, Results
+from ...comparison import Results
 from .base import (
     Mutant,
     activation_slots,
-    both,
     has,
     is_coupled,
     is_gru,
@@ -39,15 +38,15 @@ _DEFAULT = {
 _IDENTITY = activation("affine", 1.0, 0.0)
 
 
-def _other_option(case: Case, **options: Any) -> Results:
+def _other_option(case: Any, **options: Any) -> Results:
     return run(remade(case, **options))
 
 
-def _default_activations(case: Case) -> Results:
+def _default_activations(case: Any) -> Results:
     return run(remade(case, **{slot: _DEFAULT[slot] for slot in activation_slots(case.cell)}))
 
 
-def _default_numbers(case: Case) -> Results:
+def _default_numbers(case: Any) -> Results:
     """The activations of these names with their default alpha and beta."""
     slots = activation_slots(case.cell)
     return run(remade(case, **{s: activation(getattr(case.cell, s).name) for s in slots}))
@@ -64,28 +63,27 @@ def _has_numbers(case: Any) -> bool:
     return any(f != Activation(f.name) for f in used)
 
 
-def _swapped_activations(case: Case, a: str, b: str) -> Results:
+def _swapped_activations(case: Any, a: str, b: str) -> Results:
     return run(remade(case, **{a: getattr(case.cell, b), b: getattr(case.cell, a)}))
 
 
-def _reset_on_the_other_side(case: Case) -> Results:
+def _reset_on_the_other_side(case: Any) -> Results:
     return run(remade(case, reset_after=not case.cell.reset_after))
 
 
-def _without_output_activation(case: Case) -> Results:
+def _without_output_activation(case: Any) -> Results:
     return run(with_activation(case, "output_activation", _IDENTITY))
 
 
-def _clip_on_c(case: Case) -> Results:
+def _clip_on_c(case: Any) -> Results:
     """The gate clip on the cell state, and on nothing else."""
     bound = case.cell.gate_clip
     return run(remade(case, gate_clip=None, coupled=False, cell_clip=bound))
 
 
-def _clip_on_c_too(case: Case) -> Results:
+def _clip_on_c_too(case: Any) -> Results:
     """The gate clip on every argument of an activation, c included (ONNX' text read literally)."""
     bound = case.cell.gate_clip
-    assert bound is not None
     eta = case.cell.output_activation
 
     class Clipped:
@@ -102,19 +100,19 @@ def _clip_on_c_too(case: Case) -> Results:
     return run(with_activation(case, "output_activation", Clipped()))
 
 
-def _clip_before_recurrence(case: Case) -> Results:
+def _clip_before_recurrence(case: Any) -> Results:
     """Only W_ih x + b is clipped; what the state adds comes after."""
 
     def project_input(self: Any, weights: Any, x: Any, tape: Any) -> None:
         kind.project_input(self, weights, x, tape)
-        tape.a[...] = clip(tape.a, case.cell.gate_clip or 0.0)
+        tape.a[...] = clip(tape.a, case.cell.gate_clip)
 
     cell = remade(case, gate_clip=None)
     kind = type(case.cell)
     return run(overridden(cell, project_input=project_input))
 
 
-def _o_sees_old_c(case: Case) -> Results:
+def _o_sees_old_c(case: Any) -> Results:
     """The output gate's peephole looks at c_prev."""
 
     def step(self: Any, weights: Any, tape: Any, prev: Any) -> Any:
@@ -126,7 +124,7 @@ def _o_sees_old_c(case: Case) -> Results:
     return run(overridden(case, step=step))
 
 
-def _f_and_i_see_new_c(case: Case) -> Results:
+def _f_and_i_see_new_c(case: Any) -> Results:
     """The peepholes of i and f are left out of the gates and act on nothing."""
 
     def step(self: Any, weights: Any, tape: Any, prev: Any) -> Any:
@@ -142,28 +140,26 @@ def _without_p_o(weights: Any) -> Any:
     return weights._replace(parameters={**p, "p_o": np.zeros_like(p["p_o"])})
 
 
-def _forget_is_input(case: Case) -> Results:
-    """f = i instead of f = 1 - i."""
+def _forget_is_input(case: Any) -> Results:
+    """F = i instead of f = 1 - i."""
     return run(overridden(case, _forget=lambda self, tape: self._block(tape.gates, 0)))
 
 
-def _forget_is_one(case: Case) -> Results:
+def _forget_is_one(case: Any) -> Results:
     """Nothing is forgotten: input_forget read as "no forget gate"."""
     return run(overridden(case, _forget=lambda self, tape: np.ones_like(tape.c)))
 
 
-def _cell_clip_on_result_only(case: Case) -> Results:
+def _cell_clip_on_result_only(case: Any) -> Results:
     """c_n is clipped; the state that is carried is not."""
     bound = case.cell.cell_clip
-    assert bound is not None
     results = run(remade(case, cell_clip=None))
     return {**results, "c_n": clip(results["c_n"], bound)}
 
 
-def _cell_clip_on_output_only(case: Case) -> Results:
+def _cell_clip_on_output_only(case: Any) -> Results:
     """tanh(clip(c)) goes out; the state that is carried is not clipped."""
     bound, eta = case.cell.cell_clip, case.cell.output_activation
-    assert bound is not None
 
     class Clipped:
         name, alpha, beta = eta.name, eta.alpha, eta.beta
@@ -179,8 +175,8 @@ def _cell_clip_on_output_only(case: Case) -> Results:
     return run(with_activation(remade(case, cell_clip=None), "output_activation", Clipped()))
 
 
-def _no_reset(case: Case) -> Results:
-    """r = 1."""
+def _no_reset(case: Any) -> Results:
+    """R = 1."""
 
     def step(self: Any, weights: Any, tape: Any, prev: Any) -> Any:
         self._block(tape.a, 0)[...] = 1e3  # s(1000) = 1, whatever is added
@@ -190,13 +186,15 @@ def _no_reset(case: Case) -> Results:
     return run(overridden(case, step=step))
 
 
-def _identity_candidate(case: Case, slot: str) -> Results:
+def _identity_candidate(case: Any, slot: str) -> Results:
     return run(with_activation(case, slot, _IDENTITY))
 
 
 def _named(slot: str, value: str) -> Any:
     """A cell whose activation in this place has this name."""
-    return lambda case: is_single(case) and getattr(getattr(case.cell, slot, None), "name", "") == value
+    return lambda case: (
+        is_single(case) and getattr(getattr(case.cell, slot, None), "name", "") == value
+    )
 
 
 def _plain_sigmoid_gru(case: Any) -> bool:
@@ -204,7 +202,13 @@ def _plain_sigmoid_gru(case: Any) -> bool:
 
 
 MUTANTS: list[Mutant] = [
-    Mutant("gate clip ignored", "clips nothing", _GROUP, option("gate_clip"), functools.partial(_other_option, gate_clip=None)),
+    Mutant(
+        "gate clip ignored",
+        "clips nothing",
+        _GROUP,
+        option("gate_clip"),
+        functools.partial(_other_option, gate_clip=None),
+    ),
     Mutant(
         "clip before the recurrence",
         "clips W_ih x + b; what the state adds comes after",
@@ -226,7 +230,13 @@ MUTANTS: list[Mutant] = [
         lambda case: is_lstm(case) and case.cell.gate_clip,
         _clip_on_c_too,
     ),
-    Mutant("cell clip ignored", "does not clip c", _GROUP, option("cell_clip"), functools.partial(_other_option, cell_clip=None)),
+    Mutant(
+        "cell clip ignored",
+        "does not clip c",
+        _GROUP,
+        option("cell_clip"),
+        functools.partial(_other_option, cell_clip=None),
+    ),
     Mutant(
         "cell clip on c_n only",
         "clips the final c, not the one it carries",
@@ -264,8 +274,20 @@ MUTANTS: list[Mutant] = [
         is_lstm,
         _without_output_activation,
     ),
-    Mutant("no cell activation", "g = a_g", _GROUP, is_lstm, functools.partial(_identity_candidate, slot="cell_activation")),
-    Mutant("no candidate activation", "n = a_n", _GROUP, is_gru, functools.partial(_identity_candidate, slot="candidate_activation")),
+    Mutant(
+        "no cell activation",
+        "g = a_g",
+        _GROUP,
+        is_lstm,
+        functools.partial(_identity_candidate, slot="cell_activation"),
+    ),
+    Mutant(
+        "no candidate activation",
+        "n = a_n",
+        _GROUP,
+        is_gru,
+        functools.partial(_identity_candidate, slot="candidate_activation"),
+    ),
     Mutant(
         "tanh for relu",
         "computes tanh where relu is asked for",

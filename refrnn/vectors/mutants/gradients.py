@@ -93,7 +93,7 @@ def _backward(case: Case, wrong: Any) -> Results:
 
 
 def _not_carried(case: Case, letter: str) -> Results:
-    """Truncated after every step: no cotangent of this part of the state goes to the step before."""
+    """Truncated after every step: this part of the state hands no cotangent back."""
 
     def wrong(cell: Any, right: Any, *arguments: Any) -> Any:
         d_prev = right(*arguments)
@@ -105,7 +105,9 @@ def _not_carried(case: Case, letter: str) -> Results:
 def _d_c_dropped(case: Case) -> Results:
     """The step takes no cotangent of c, only of h."""
 
-    def wrong(cell: Any, right: Any, weights: Any, tape: Any, prev: Any, d: Any, d_tape: Any) -> Any:
+    def wrong(
+        cell: Any, right: Any, weights: Any, tape: Any, prev: Any, d: Any, d_tape: Any
+    ) -> Any:
         return right(weights, tape, prev, d._replace(c=np.zeros_like(d.c)), d_tape)
 
     return _backward(case, wrong)
@@ -136,7 +138,9 @@ def _transposed_back(case: Case) -> Results:
 def _gate_without_gradient(case: Case, gate: int) -> Results:
     """The cotangent of one gate's pre-activation is zero."""
 
-    def wrong(cell: Any, right: Any, weights: Any, tape: Any, prev: Any, d: Any, d_tape: Any) -> Any:
+    def wrong(
+        cell: Any, right: Any, weights: Any, tape: Any, prev: Any, d: Any, d_tape: Any
+    ) -> Any:
         d_prev = right(weights, tape, prev, d, d_tape)
         block = cell._block(d_tape.a, gate)
         own = np.zeros_like(d_tape.a)
@@ -151,7 +155,9 @@ def _gate_without_gradient(case: Case, gate: int) -> Results:
 def _gru_z_path(case: Case) -> Results:
     """d_h_prev lacks z d_h."""
 
-    def wrong(cell: Any, right: Any, weights: Any, tape: Any, prev: Any, d: Any, d_tape: Any) -> Any:
+    def wrong(
+        cell: Any, right: Any, weights: Any, tape: Any, prev: Any, d: Any, d_tape: Any
+    ) -> Any:
         d_prev = right(weights, tape, prev, d, d_tape)
         return d_prev._replace(h=d_prev.h - d.h * cell._block(tape.gates, 1))
 
@@ -161,7 +167,9 @@ def _gru_z_path(case: Case) -> Results:
 def _forget_path(case: Case) -> Results:
     """d_c_prev is d_c: the forget gate is missing."""
 
-    def wrong(cell: Any, right: Any, weights: Any, tape: Any, prev: Any, d: Any, d_tape: Any) -> Any:
+    def wrong(
+        cell: Any, right: Any, weights: Any, tape: Any, prev: Any, d: Any, d_tape: Any
+    ) -> Any:
         cell.__dict__["forgets"] = False
         d_prev = right(weights, tape, prev, d, d_tape)
         return d_prev
@@ -170,7 +178,7 @@ def _forget_path(case: Case) -> Results:
 
 
 def _forget_once(self: Any, tape: Any) -> Any:
-    """f forward, 1 backward."""
+    """F forward, 1 backward."""
     if self.__dict__.get("forgets", True):
         return type(self).__mro__[2]._forget(self, tape)  # type: ignore[attr-defined]
     return np.ones_like(tape.c)
@@ -223,7 +231,7 @@ def _no_derivative(case: Case, slot: str) -> Results:
 
 
 def _sigmoids_for(case: Case) -> Results:
-    """y (1 - y) as the derivative of every activation."""
+    """Y (1 - y) as the derivative of every activation."""
     for slot in activation_slots(case.cell):
         f = WrongDerivative(getattr(case.cell, slot), lambda a, y: y * (1.0 - y))
         case = with_activation(case, slot, f)
@@ -333,45 +341,177 @@ MUTANTS: list[Mutant] = [
     _m("d_b_hh missing", "returns zeros", has("b_hh"), _zeroed, "d_b_hh"),
     _m("d_input missing", "returns zeros", is_single, _zeroed, "d_input"),
     _m("d_W_hr missing", "returns zeros", has("W_hr"), _zeroed, "d_W_hr"),
-    _m("mean over sequences", "divides parameter gradients by B", lambda c: _steps(c) and len(c.batch) > 1, _averaged, over="sequences"),
-    _m("mean over steps", "divides parameter gradients by N", lambda c: _steps(c) and c.batch.total_steps > 1, _averaged, over="steps"),
-    _m("d_output ignored", "takes it for zero", both(_given("d_output"), _steps), _ignored, "d_output"),
+    _m(
+        "mean over sequences",
+        "divides parameter gradients by B",
+        lambda c: _steps(c) and len(c.batch) > 1,
+        _averaged,
+        over="sequences",
+    ),
+    _m(
+        "mean over steps",
+        "divides parameter gradients by N",
+        lambda c: _steps(c) and c.batch.total_steps > 1,
+        _averaged,
+        over="steps",
+    ),
+    _m(
+        "d_output ignored",
+        "takes it for zero",
+        both(_given("d_output"), _steps),
+        _ignored,
+        "d_output",
+    ),
     _m("d_h_n ignored", "takes it for zero", _given("d_state_n"), _ignored, "d_h_n"),
     _m("d_c_n ignored", "takes it for zero", both(is_lstm, _given("d_state_n")), _ignored, "d_c_n"),
-    _m("d_h_n overwrites d_output", "does not add the two at the last step", both(_given("d_output"), _steps), _last_row_ignored),
-    _m("d_W_hh without h_0", "leaves the first steps out of d_W_hh", both(_given("state_0"), _steps), _first_step_without_h_0),
-    _m("no gradient through h", "cuts backpropagation after every step, for h", _steps, _not_carried, "h"),
-    _m("no gradient through c", "cuts backpropagation after every step, for c", both(is_lstm, _steps), _not_carried, "c"),
-    _m("d_c of the step after dropped", "a step takes the cotangent of h alone", both(is_lstm, _steps), _d_c_dropped),
+    _m(
+        "d_h_n overwrites d_output",
+        "does not add the two at the last step",
+        both(_given("d_output"), _steps),
+        _last_row_ignored,
+    ),
+    _m(
+        "d_W_hh without h_0",
+        "leaves the first steps out of d_W_hh",
+        both(_given("state_0"), _steps),
+        _first_step_without_h_0,
+    ),
+    _m(
+        "no gradient through h",
+        "cuts backpropagation after every step, for h",
+        _steps,
+        _not_carried,
+        "h",
+    ),
+    _m(
+        "no gradient through c",
+        "cuts backpropagation after every step, for c",
+        both(is_lstm, _steps),
+        _not_carried,
+        "c",
+    ),
+    _m(
+        "d_c of the step after dropped",
+        "a step takes the cotangent of h alone",
+        both(is_lstm, _steps),
+        _d_c_dropped,
+    ),
     _m("d_c not multiplied by f", "hands d_c on as it is", both(is_lstm, _steps), _forget_path),
     *(
-        _m(f"{name} not in the adjoint of the step", f"leaves {name} out of d_c", both(has(name), _steps), _without_parameter, name)
+        _m(
+            f"{name} not in the adjoint of the step",
+            f"leaves {name} out of d_c",
+            both(has(name), _steps),
+            _without_parameter,
+            name,
+        )
         for name in ("p_i", "p_f", "p_o")
     ),
     _m("W_hh transposed backward", "d_h_prev = W_hh d_a", _square, _transposed_back),
     *(
-        _m(f"no gradient of the {name} gate (LSTM)", "its d_a is zero", both(is_plain_lstm, _steps), _gate_without_gradient, gate)
+        _m(
+            f"no gradient of the {name} gate (LSTM)",
+            "its d_a is zero",
+            both(is_plain_lstm, _steps),
+            _gate_without_gradient,
+            gate,
+        )
         for name, gate in _LSTM_GATES
     ),
     *(
-        _m(f"no gradient of the {name} gate (GRU)", "its d_a is zero", both(is_gru, _steps), _gate_without_gradient, gate)
+        _m(
+            f"no gradient of the {name} gate (GRU)",
+            "its d_a is zero",
+            both(is_gru, _steps),
+            _gate_without_gradient,
+            gate,
+        )
         for name, gate in _GRU_GATES
     ),
     _m("d_h through z missing", "d_h_prev lacks z d_h", both(is_gru, _steps), _gru_z_path),
-    _m("gate clip without derivative", "takes the derivative of the clip for 1", both(option("gate_clip"), _steps), _unclipped),
-    _m("activation's derivative before the clip", "f'(a) instead of f'(clip(a)) within the bounds", both(option("gate_clip"), _steps), _derivative_unclipped_argument),
-    _m("cell clip without derivative", "takes the derivative of the clip for 1", both(option("cell_clip"), _steps), _cell_unclipped),
+    _m(
+        "gate clip without derivative",
+        "takes the derivative of the clip for 1",
+        both(option("gate_clip"), _steps),
+        _unclipped,
+    ),
+    _m(
+        "activation's derivative before the clip",
+        "f'(a) instead of f'(clip(a)) within the bounds",
+        both(option("gate_clip"), _steps),
+        _derivative_unclipped_argument,
+    ),
+    _m(
+        "cell clip without derivative",
+        "takes the derivative of the clip for 1",
+        both(option("cell_clip"), _steps),
+        _cell_unclipped,
+    ),
     _m("coupled gate without d_f", "d_i lacks -d_f", both(is_coupled, _steps), _coupled_without_f),
     *(
-        _m(f"{slot.replace('_', ' ')} without derivative", "takes it for 1", _slot(slot), _no_derivative, slot)
-        for slot in ("activation", "gate_activation", "cell_activation", "candidate_activation", "output_activation")
+        _m(
+            f"{slot.replace('_', ' ')} without derivative",
+            "takes it for 1",
+            _slot(slot),
+            _no_derivative,
+            slot,
+        )
+        for slot in (
+            "activation",
+            "gate_activation",
+            "cell_activation",
+            "candidate_activation",
+            "output_activation",
+        )
     ),
-    _m("the sigmoid's derivative everywhere", "y (1 - y) for every activation", _steps, _sigmoids_for),
+    _m(
+        "the sigmoid's derivative everywhere",
+        "y (1 - y) for every activation",
+        _steps,
+        _sigmoids_for,
+    ),
     _m("derivative at the output", "f'(y) for f'(a)", _steps, _at_output),
-    _m("d_W_hh from the new h", "sums d_a h_t instead of d_a h_prev", _steps, _from_new_state, "h", "W_hh"),
-    _m("d_p_i and d_p_f from the new c", "sums d_a c_t instead of d_a c_prev", both(has("p_i"), _steps), _from_new_state, "c", "p_i", "p_f"),
-    _m("d_p_o from the old c", "sums d_a c_prev instead of d_a c_t", both(has("p_o"), _steps), _p_o_from_old_c),
-    _m("d_b_hh without r", "d_b_hh of n is d_b_ih of n", both(_reset(after=True), has("b_hh"), _steps), _without_reset, "b_hh"),
-    _m("d_W_hh without r", "d_W_hh of n lacks the reset gate", both(is_gru, _steps), _without_reset, "W_hh"),
-    _m("d_W_hr without o", "sums d_h eta(c) instead of d_h m", both(has("W_hr"), _steps), _w_hr_from_c),
+    _m(
+        "d_W_hh from the new h",
+        "sums d_a h_t instead of d_a h_prev",
+        _steps,
+        _from_new_state,
+        "h",
+        "W_hh",
+    ),
+    _m(
+        "d_p_i and d_p_f from the new c",
+        "sums d_a c_t instead of d_a c_prev",
+        both(has("p_i"), _steps),
+        _from_new_state,
+        "c",
+        "p_i",
+        "p_f",
+    ),
+    _m(
+        "d_p_o from the old c",
+        "sums d_a c_prev instead of d_a c_t",
+        both(has("p_o"), _steps),
+        _p_o_from_old_c,
+    ),
+    _m(
+        "d_b_hh without r",
+        "d_b_hh of n is d_b_ih of n",
+        both(_reset(after=True), has("b_hh"), _steps),
+        _without_reset,
+        "b_hh",
+    ),
+    _m(
+        "d_W_hh without r",
+        "d_W_hh of n lacks the reset gate",
+        both(is_gru, _steps),
+        _without_reset,
+        "W_hh",
+    ),
+    _m(
+        "d_W_hr without o",
+        "sums d_h eta(c) instead of d_h m",
+        both(has("W_hr"), _steps),
+        _w_hr_from_c,
+    ),
 ]

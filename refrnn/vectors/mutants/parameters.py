@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ...comparison import Case, Results
-from ...types import IntArray
+from ...types import Array, IntArray
 from .base import (
     Mutant,
     Test,
@@ -46,7 +47,9 @@ def _gates(case: Case, order: Sequence[int]) -> Results:
 def _peepholes(case: Case, order: Sequence[str]) -> Results:
     """The peepholes under each other's names."""
     names = [name for name in case.parameters if name.startswith("p_")]
-    results = run(with_parameters(case, {a: case.parameters[b] for a, b in zip(names, order, strict=True)}))
+    results = run(
+        with_parameters(case, {a: case.parameters[b] for a, b in zip(names, order, strict=True)})
+    )
     moved = {f"d_{b}": results[f"d_{a}"] for a, b in zip(names, order, strict=True)}
     return {**results, **moved}
 
@@ -137,7 +140,7 @@ def _z_flipped(case: Case) -> Results:
     """The convention h = (1 - z) h_prev + z n, its parameters not converted."""
     H, p = case.cell.hidden_size, case.parameters
 
-    def flip(array: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def flip(array: Array) -> Array:
         flipped = array.copy()
         flipped[H : 2 * H] *= -1.0
         return flipped
@@ -146,20 +149,20 @@ def _z_flipped(case: Case) -> Results:
     return {**results, **{f"d_{n}": flip(results[f"d_{n}"]) for n in p}}
 
 
-def _sigmoid_gates(case: Case) -> bool:
+def _sigmoid_gates(case: Any) -> bool:
     """Gates of which 1 - z is the gate of the negated parameters."""
     return is_gru(case) and case.cell.gate_activation.name == "sigmoid"
 
 
-def _square(case: Case) -> bool:
+def _square(case: Any) -> bool:
     return is_single(case) and case.cell.output_size == case.cell.hidden_size
 
 
-def _reset_after(case: Case) -> bool:
+def _reset_after(case: Any) -> bool:
     return is_gru(case) and bool(case.cell.reset_after)
 
 
-def _biased(case: Case) -> bool:
+def _biased(case: Any) -> bool:
     return has("b_ih")(case)
 
 
@@ -169,7 +172,9 @@ MUTANTS: list[Mutant] = [
     *_orders("GRU", "rzn", is_gru),
     *_peephole_orders(("p_i", "p_f", "p_o"), both(option("peepholes"), is_plain_lstm)),
     *_peephole_orders(("p_i", "p_o"), both(option("peepholes"), is_coupled)),
-    Mutant("peepholes ignored", "leaves p_i, p_f, p_o out", _GROUP, option("peepholes"), _no_peepholes),
+    Mutant(
+        "peepholes ignored", "leaves p_i, p_f, p_o out", _GROUP, option("peepholes"), _no_peepholes
+    ),
     *(
         Mutant(
             f"{name} ignored",

@@ -10,13 +10,12 @@ import numpy as np
 from ...comparison import Case, Results
 from ...ragged import RaggedBatch
 from ...types import IntArray
-from .base import Mutant, both, has, is_lstm, is_single, option, row_map, run, with_state
+from .base import Mutant, both, is_lstm, is_single, row_map, run, with_state
 
 __all__ = ["MUTANTS"]
 
 _GROUP = "ragged"
 _ROWS = ("output", "d_input")
-
 
 
 # --- which cases -------------------------------------------------------------------------------
@@ -230,7 +229,9 @@ def _state_runs_on(case: Case) -> Results:
 
 
 def _m(name: str, about: str, applies: Any, how: Any, /, **options: Any) -> Mutant:
-    return Mutant(name, about, _GROUP, applies, functools.partial(how, **options) if options else how)
+    return Mutant(
+        name, about, _GROUP, applies, functools.partial(how, **options) if options else how
+    )
 
 
 _reverse = both(is_single, lambda case: case.reverse)
@@ -275,7 +276,12 @@ MUTANTS: list[Mutant] = [
         _empty_rows,
         names=("d_h_0", "d_c_0"),
     ),
-    _m("direction ignored", "runs the reverse direction forward", _reverse_in_time, _other_direction),
+    _m(
+        "direction ignored",
+        "runs the reverse direction forward",
+        _reverse_in_time,
+        _other_direction,
+    ),
     _m(
         "reverse over padding",
         "begins the reverse direction in the padding",
@@ -304,10 +310,34 @@ MUTANTS: list[Mutant] = [
         _reverse_in_time,
         _h_n_at_last_position,
     ),
-    _m("order of outputs not restored", "returns outputs sorted by length", _is_unsorted, _order_not_restored, names=("output",)),
-    _m("order of final states not restored", "returns h_n and c_n sorted by length", _is_unsorted, _order_not_restored, names=("h_n", "c_n")),
-    _m("order of input gradients not restored", "returns d_input sorted by length", _is_unsorted, _order_not_restored, names=("d_input",)),
-    _m("order of state gradients not restored", "returns d_h_0 and d_c_0 sorted by length", _is_unsorted, _order_not_restored, names=("d_h_0", "d_c_0")),
+    _m(
+        "order of outputs not restored",
+        "returns outputs sorted by length",
+        _is_unsorted,
+        _order_not_restored,
+        names=("output",),
+    ),
+    _m(
+        "order of final states not restored",
+        "returns h_n and c_n sorted by length",
+        _is_unsorted,
+        _order_not_restored,
+        names=("h_n", "c_n"),
+    ),
+    _m(
+        "order of input gradients not restored",
+        "returns d_input sorted by length",
+        _is_unsorted,
+        _order_not_restored,
+        names=("d_input",),
+    ),
+    _m(
+        "order of state gradients not restored",
+        "returns d_h_0 and d_c_0 sorted by length",
+        _is_unsorted,
+        _order_not_restored,
+        names=("d_h_0", "d_c_0"),
+    ),
     _m(
         "initial states not sorted",
         "sorts the batch by length, not the initial states",
@@ -320,11 +350,22 @@ MUTANTS: list[Mutant] = [
         _is_unsorted,
         _cotangent_not_sorted,
     ),
-    _m("initial state ignored", "begins at zero", both(_has_state, lambda case: not is_lstm(case)), _no_initial_state, letters="h"),
+    _m(
+        "initial state ignored",
+        "begins at zero",
+        both(_has_state, lambda case: not is_lstm(case)),
+        _no_initial_state,
+        letters="h",
+    ),
     _m("h_0 and c_0 ignored", "begins at zero", _h_only, _no_initial_state, letters="hc"),
     _m("h_0 ignored", "begins at h = 0", _h_only, _no_initial_state, letters="h"),
     _m("c_0 ignored", "begins at c = 0", _h_only, _no_initial_state, letters="c"),
-    _m("h_0 and c_0 in each other's place", "takes (c, h) for (h, c)", both(_square, _has_state), _swapped_states),
+    _m(
+        "h_0 and c_0 in each other's place",
+        "takes (c, h) for (h, c)",
+        both(_square, _has_state),
+        _swapped_states,
+    ),
     _m("h_n and c_n in each other's place", "returns (c, h) for (h, c)", _square, _swapped_results),
     _m(
         "one initial state for all",

@@ -172,9 +172,14 @@ def _d_input_of_one_direction(case: StackCase) -> Results:
     zero = {n: np.zeros_like(a) for n, a in case.parameters.items() if n == "W_ih_l0_reverse"}
     run = case.layer.forward(case.parameters, case.batch, case.state_0, unroll=_RIGHT)
     tapes = list(run.tape.tapes)
-    tapes[1] = tapes[1]._replace(parameters=CellParameters(
-        {n: zero["W_ih_l0_reverse"] if n == "W_ih" else a for n, a in tapes[1].parameters.items()}
-    ))
+    tapes[1] = tapes[1]._replace(
+        parameters=CellParameters(
+            {
+                n: zero["W_ih_l0_reverse"] if n == "W_ih" else a
+                for n, a in tapes[1].parameters.items()
+            }
+        )
+    )
     tape = run.tape._replace(tapes=tuple(tapes))
     gradients = case.layer.backward(tape, case.d_output, case.d_state_n)
     return {**_run(case), "d_input": gradients.input.values}
@@ -188,13 +193,53 @@ MUTANTS: list[Mutant] = [
     _m("states direction-major", "index direction * L + layer", _deep_two_ways, _direction_major),
     _m("states of the last layer first", "layers in reverse order", _layers, _layers_backwards),
     _m("features reverse first", "[reverse, forward] in the output", _two_ways, _reverse_first),
-    _m("features reverse first between layers", "[reverse, forward] as the input of a layer", _deep_two_ways, _reverse_first_between),
-    _m("two separate stacks", "joins the directions after the last layer only, as oneDNN", _deep_two_ways, _separate),
-    _m("one cell for both directions", "takes the forward parameters for the reverse direction", _two_ways, _one_cell),
-    _m("initial state of the first layer for all", "begins every layer in layer 0's", lambda c: _layers(c) and _has_state(c), _state_of_first_layer),
-    _m("initial state of upper layers ignored", "begins them at zero", lambda c: _layers(c) and _has_state(c), _no_state_above),
+    _m(
+        "features reverse first between layers",
+        "[reverse, forward] as the input of a layer",
+        _deep_two_ways,
+        _reverse_first_between,
+    ),
+    _m(
+        "two separate stacks",
+        "joins the directions after the last layer only, as oneDNN",
+        _deep_two_ways,
+        _separate,
+    ),
+    _m(
+        "one cell for both directions",
+        "takes the forward parameters for the reverse direction",
+        _two_ways,
+        _one_cell,
+    ),
+    _m(
+        "initial state of the first layer for all",
+        "begins every layer in layer 0's",
+        lambda c: _layers(c) and _has_state(c),
+        _state_of_first_layer,
+    ),
+    _m(
+        "initial state of upper layers ignored",
+        "begins them at zero",
+        lambda c: _layers(c) and _has_state(c),
+        _no_state_above,
+    ),
     _m("stack over padding", "runs every layer to the longest length", _is_stack, _padded),
-    _m("reverse half not turned back", "leaves it in the order of processing", _two_ways, _not_turned_back),
-    _m("d_state_n of the top layer only", "takes that of the layers below for zero", _layers, _d_state_of_top_only),
-    _m("d_input of the forward direction only", "lacks the reverse direction's part", _two_ways, _d_input_of_one_direction),
+    _m(
+        "reverse half not turned back",
+        "leaves it in the order of processing",
+        _two_ways,
+        _not_turned_back,
+    ),
+    _m(
+        "d_state_n of the top layer only",
+        "takes that of the layers below for zero",
+        _layers,
+        _d_state_of_top_only,
+    ),
+    _m(
+        "d_input of the forward direction only",
+        "lacks the reverse direction's part",
+        _two_ways,
+        _d_input_of_one_direction,
+    ),
 ]
