@@ -17,7 +17,7 @@ from ..types import Array
 from ..unroll.base import AnyCell
 from .configurations import Spec
 from .draws import Draws
-from .portable import PortableArithmetic, exact, fifty_digits, floats, rounded
+from .portable import PortableArithmetic, exact, decimal_context, floats, rounded
 from .record import VectorCase
 from .walk import Problem, Walked, runs_of, walk, walk_stack
 
@@ -51,12 +51,12 @@ def draw(spec: Spec) -> VectorCase:
     -------
     VectorCase
         Its expected arrays are the exact results of the equations for these inputs, computed with
-        50 digits and rounded once to float64. Its ``entry`` lacks ``file``, ``sha256`` and
+        100 digits and rounded once to float64. Its ``entry`` lacks ``file``, ``sha256`` and
         ``bytes``, which are those of a file.
     """
     arrays = _inputs(spec)
     problem = _problem(spec, arrays)
-    with fifty_digits():
+    with decimal_context():
         results = _named(spec, _walked(spec, problem.converted(exact), PortableArithmetic()))
     expected = {name: rounded(array) for name, array in results.items()}
     scales = _scales(spec, problem, expected)

@@ -5,7 +5,7 @@ next, and so do BLAS and ``np.einsum``. Files that must have the same bytes ever
 computed with :class:`Portable` arrays, by the same text of the cells, in one of two kinds of
 numbers:
 
-* :class:`decimal.Decimal` of 50 digits, in arrays of objects. Decimal arithmetic is specified to
+* :class:`decimal.Decimal` of 100 digits, in arrays of objects. Decimal arithmetic is specified to
   the last digit, exp and ln included, so a result depends on nothing but its arguments; rounded
   once to float64 it is the exact value of the equations, correctly rounded.
 * float64, where 15 digits are enough. Sums, products and quotients are IEEE 754's and alike
@@ -23,14 +23,15 @@ import numpy as np
 
 from ..types import Array
 
-__all__ = ["DIGITS", "PortableArithmetic", "exact", "fifty_digits", "floats", "rounded"]
+__all__ = ["DIGITS", "PortableArithmetic", "exact", "decimal_context", "floats", "rounded"]
 
-#: Significant digits of the decimal numbers.
-DIGITS = 50
+#: Significant digits of the decimal numbers: sums of products of two float32 are exact, so that a
+#: result halfway between two float64 is known to be.
+DIGITS = 100
 
 
-def fifty_digits() -> Any:
-    """A context manager: inside it decimal numbers have 50 digits, rounded half to even."""
+def decimal_context() -> Any:
+    """A context manager: inside it decimal numbers have 100 digits, rounded half to even."""
     return decimal.localcontext(
         decimal.Context(prec=DIGITS, rounding=decimal.ROUND_HALF_EVEN, Emin=-999999, Emax=999999)
     )
@@ -148,7 +149,7 @@ def _plain(x: Any, is_exact: bool) -> Any:
     return _decimal(x)
 
 
-# --- functions of decimals: their own exp and ln, at 50 digits ---------------------------------
+# --- functions of decimals: their own exp and ln, at 100 digits ---------------------------------
 
 
 def _exp_decimal(x: Any) -> Any:
@@ -175,7 +176,7 @@ def _sign_decimal(x: Any) -> Decimal:
 
 # --- functions of float64: sums, products and quotients alone ----------------------------------
 
-with fifty_digits():
+with decimal_context():
     _LN2 = Decimal(2).ln()
 _LOG2_E = float(1 / _LN2)
 _LN2_HIGH = round(_LN2 * 2**32) / 2**32  # times any exponent of a float64: no rounding

@@ -40,7 +40,7 @@ _FORMULA = (
 _VALUES = (
     "inputs: float32(bound * (2u + 1 - 2**24) / 2**24), u the upper 24 bits of each 64-bit word of "
     "PCG64(crc32(configuration/hard_case)); exactly representable in float32. expected: the "
-    "equations evaluated with 50 decimal digits, rounded once to float64."
+    "equations evaluated with 100 decimal digits, rounded once to float64."
 )
 
 
