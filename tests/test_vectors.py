@@ -35,7 +35,7 @@ from refrnn.vectors import (
 )
 from refrnn.vectors.draws import Draws
 from refrnn.vectors.mutants import cover, worst
-from refrnn.vectors.portable import exact, decimal_context, floats, rounded
+from refrnn.vectors.portable import decimal_context, exact, floats, rounded
 from refrnn.vectors.safetensors import dump, load
 
 from .conftest import PACKAGE
@@ -158,7 +158,7 @@ def test_numbers_of_options_are_exact_in_float32():
 
 @pytest.mark.parametrize("name", [c.name for c in CONFIGURATIONS])
 def test_a_case_of_every_configuration_holds(name):
-    """refrnn in both precisions, the entry, and every input exact in float32."""
+    """Both precisions of refrnn, the entry, and every input exact in float32."""
     configuration = next(c for c in CONFIGURATIONS if c.name == name)
     for hard in configuration.hard[-2:]:
         case = draw(SPECS[f"{name}/{hard}"])

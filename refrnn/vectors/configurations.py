@@ -149,7 +149,7 @@ def specs(names: tuple[str, ...] | None = None) -> list[Spec]:
     Parameters
     ----------
     names : tuple of str, optional
-        Names in :data:`CONFIGURATIONS`.
+        Names of configurations.
 
     Raises
     ------

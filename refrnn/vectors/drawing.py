@@ -17,7 +17,7 @@ from ..types import Array
 from ..unroll.base import AnyCell
 from .configurations import Spec
 from .draws import Draws
-from .portable import PortableArithmetic, exact, decimal_context, floats, rounded
+from .portable import PortableArithmetic, decimal_context, exact, floats, rounded
 from .record import VectorCase
 from .walk import Problem, Walked, runs_of, walk, walk_stack
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..types import Array
 
-__all__ = ["DIGITS", "PortableArithmetic", "exact", "decimal_context", "floats", "rounded"]
+__all__ = ["DIGITS", "PortableArithmetic", "decimal_context", "exact", "floats", "rounded"]
 
 #: Significant digits of the decimal numbers: sums of products of two float32 are exact, so that a
 #: result halfway between two float64 is known to be.

@@ -58,7 +58,7 @@ def export(
     directory : str or path
         Made if it is not there.
     cells : iterable of str, optional
-        Names in :data:`CONFIGURATIONS`; all by default.
+        Names of configurations; all by default.
     force : bool
         Write into a directory that has something in it. Files of the same names are replaced, no
         other is touched.
