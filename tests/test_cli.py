@@ -30,10 +30,10 @@ def test_no_command_prints_help_and_is_a_usage_error(capsys):
     assert main([]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert all(name in err for name in ("check", "info", "lengths", "bench", "export", "exit status"))
+    assert all(name in err for name in ("check", "info", "lengths", "bench", "exit status"))
 
 
-@pytest.mark.parametrize("command", ["bench", "check", "export", "info", "lengths"])
+@pytest.mark.parametrize("command", ["bench", "check", "info", "lengths"])
 def test_every_command_has_help(command, capsys):
     assert main([command, "--help"]) == 0
     assert f"usage: refrnn {command}" in capsys.readouterr().out

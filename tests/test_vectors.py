@@ -577,6 +577,11 @@ def test_export_checks_names_before_it_writes(tmp_path, capsys):
     assert not (tmp_path / "a").exists()
 
 
+def test_export_has_help(capsys):
+    assert main(["export", "--help"]) == 0
+    assert "usage: refrnn export" in capsys.readouterr().out
+
+
 def test_list_names_every_configuration(capsys, tmp_path):
     assert main(["export", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()

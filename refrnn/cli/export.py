@@ -15,7 +15,8 @@ _DESCRIPTION = """\
 Write test vectors for implementations in any language: inputs, expected outputs, final states and
 all gradients of every kind of cell on hard ragged batches, as .safetensors files of float64, with
 tolerances for float64 and float32 in manifest.json; and in mutants.json which case finds which
-wrong implementation. The bytes are the same on every machine. Takes about a minute."""
+wrong implementation. The bytes are the same on every machine. Takes one to two
+minutes."""
 
 _EPILOG = """\
 exit status: 0 written; 2 wrong usage, or DIR cannot be written.
