@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..record import VectorCase
-from . import equations, gradients, parameters, ragged, stacks
+from . import adjoints, equations, gradients, parameters, ragged, stacks
 from .base import Mutant
 
 __all__ = ["MUTANTS", "Mutant", "cover", "kills", "worst"]
@@ -28,6 +28,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *equations.MUTANTS,
     *ragged.MUTANTS,
     *gradients.MUTANTS,
+    *adjoints.MUTANTS,
     *stacks.MUTANTS,
 )
 

@@ -15,11 +15,11 @@ from ...ragged import RaggedBatch
 from ...types import Array, IntArray
 from ...unroll import Packed
 from ...unroll.base import AnyCell
-from ..record import StackCase
 
 __all__ = [
     "Mutant",
     "Test",
+    "WrongDerivative",
     "activation_slots",
     "both",
     "has",
@@ -196,8 +196,3 @@ def row_map(batch: RaggedBatch, order: Iterable[int], *, turned: bool = False) -
         rows = np.arange(batch.offsets[b], batch.offsets[b + 1])
         pieces.append(rows[::-1] if turned else rows)
     return np.concatenate([np.zeros(0, np.int64), *pieces])
-
-
-def stack_of(case: Any) -> StackCase | None:
-    """The case if it is a stack."""
-    return case if isinstance(case, StackCase) else None

@@ -10,6 +10,7 @@ import numpy as np
 from ...activations import Activation, activation
 from ...cells.base import clip
 from ...comparison import Results
+from ...types import Array
 from .base import (
     Mutant,
     activation_slots,
@@ -81,23 +82,27 @@ def _clip_on_c(case: Any) -> Results:
     return run(remade(case, gate_clip=None, coupled=False, cell_clip=bound))
 
 
+class _Clipped:
+    """An activation with a clip of its argument."""
+
+    def __init__(self, f: Activation, bound: float) -> None:
+        self.name, self.alpha, self.beta, self.complement = f.name, f.alpha, f.beta, f.complement
+        self._f, self._bound = f, bound
+
+    def value(self, a: Array, out: Array | None = None) -> Array:
+        return self._f.value(clip(a, self._bound), out=out)
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        inside: Array = np.abs(a) <= self._bound
+        return self._f.derivative(clip(a, self._bound), y) * inside
+
+
 def _clip_on_c_too(case: Any) -> Results:
     """The gate clip on every argument of an activation, c included (ONNX' text read literally)."""
     bound = case.cell.gate_clip
     eta = case.cell.output_activation
 
-    class Clipped:
-        name, alpha, beta = eta.name, eta.alpha, eta.beta
-
-        def value(self, a: Any, out: Any = None) -> Any:
-            return eta.value(clip(a, bound), out=out)
-
-        def derivative(self, a: Any, y: Any) -> Any:
-            return eta.derivative(clip(a, bound), y) * (np.abs(a) <= bound)
-
-        complement = eta.complement
-
-    return run(with_activation(case, "output_activation", Clipped()))
+    return run(with_activation(case, "output_activation", _Clipped(eta, bound)))
 
 
 def _clip_before_recurrence(case: Any) -> Results:
@@ -124,8 +129,8 @@ def _o_sees_old_c(case: Any) -> Results:
     return run(overridden(case, step=step))
 
 
-def _f_and_i_see_new_c(case: Any) -> Results:
-    """The peepholes of i and f are left out of the gates and act on nothing."""
+def _no_peephole_of_i_and_f(case: Any) -> Results:
+    """The peepholes of i and f are left out of the gates."""
 
     def step(self: Any, weights: Any, tape: Any, prev: Any) -> Any:
         zero = {n: 0.0 * a if n in ("p_i", "p_f") else a for n, a in weights.parameters.items()}
@@ -161,18 +166,9 @@ def _cell_clip_on_output_only(case: Any) -> Results:
     """tanh(clip(c)) goes out; the state that is carried is not clipped."""
     bound, eta = case.cell.cell_clip, case.cell.output_activation
 
-    class Clipped:
-        name, alpha, beta = eta.name, eta.alpha, eta.beta
-
-        def value(self, a: Any, out: Any = None) -> Any:
-            return eta.value(clip(a, bound), out=out)
-
-        def derivative(self, a: Any, y: Any) -> Any:
-            return eta.derivative(clip(a, bound), y) * (np.abs(a) <= bound)
-
-        complement = eta.complement
-
-    return run(with_activation(remade(case, cell_clip=None), "output_activation", Clipped()))
+    return run(
+        with_activation(remade(case, cell_clip=None), "output_activation", _Clipped(eta, bound))
+    )
 
 
 def _no_reset(case: Any) -> Results:
@@ -265,7 +261,7 @@ MUTANTS: list[Mutant] = [
         "leaves p_i and p_f out of the gates, not of the gradients",
         _GROUP,
         has("p_i"),
-        _f_and_i_see_new_c,
+        _no_peephole_of_i_and_f,
     ),
     Mutant(
         "no output activation",
