@@ -184,6 +184,7 @@ def _states(setting: Setting) -> _Mistakes:
         yield "h_0 and c_0 in each other's place", lambda: _swapped_back(evaluate(swap, _UNROLL))
         other = setting._replace(problem=problem._replace(d_state_n=_exchanged(problem.d_state_n)))
         yield "h_n and c_n in each other's place", lambda: _finals_swapped(evaluate(other, _UNROLL))
+        yield "h_n given back as c_n too", partial(_hidden_twice, setting)
 
 
 def _equations(setting: Setting) -> _Mistakes:
@@ -501,6 +502,14 @@ def _swapped_back(results: Results) -> Results:
 def _finals_swapped(results: Results) -> Results:
     """Final states that took each other's place."""
     return results._replace(state_n=_exchanged(results.state_n))
+
+
+def _hidden_twice(setting: Setting) -> Results:
+    """The final h in both places, where the cotangents of both then go."""
+    problem = setting.problem
+    both = tuple(type(s)(s[0] + s[1], np.zeros_like(s[1])) for s in problem.d_state_n)
+    results = evaluate(setting._replace(problem=problem._replace(d_state_n=both)), _UNROLL)
+    return results._replace(state_n=tuple(type(s)(s[0], s[0]) for s in results.state_n))
 
 
 def _exchanged(states: Sequence[State]) -> tuple[State, ...]:

@@ -356,6 +356,12 @@ PLANTED: dict[str, tuple[Any, Any, str, tuple[str, ...]]] = {
         "with h_n and c_n in each other's place it agrees",
         ("Y_h", "Y_c"),
     ),
+    "Y_h twice": (
+        node(),
+        planted(outputs=lambda o, lengths: [o[0], o[1], o[1].copy()]),
+        "with h_n given back as c_n too it agrees",
+        ("Y_c",),
+    ),
     "initial state ignored": (
         node(),
         planted(inputs=no_initial),
