@@ -92,13 +92,13 @@ def check(
     >>> from refrnn.comparison import run_case
     >>> from refrnn.oracle import Result, check
     >>> def mine(case):
-    ...     r = run_case(case, "packed")
-    ...     return Result(r["output"], (r["h_n"],), r["d_input"], d_parameters={"W_hh": r["d_W_hh"].T})
+    ...     found = run_case(case, "packed")
+    ...     return Result(found["output"], d_parameters={"W_hh": 2 * found["d_W_hh"]})
     >>> report = check(mine, cell=rr.RNN(3, 4))
     >>> report.ok
     False
-    >>> print(report.failures[0])
-    d_W_hh, in 9 problems (unsorted, length_0_and_1, all_equal and 6 more): it is the transpose of the reference
+    >>> report.failures[0].tensors, report.failures[0].words
+    (('d_W_hh',), 'it is 2 times the reference')
     """
     return check_subject(
         adapt(subject, **options), batch, semantics, progress or (lambda name, done, total: None)

@@ -261,7 +261,8 @@ def _differing(truth: Truth, name: str, got: Array, dtype: Any) -> Array:
         error = np.abs(got - expected.array)
     if expected.compared is not None:
         error = np.where(expected.compared, error, 0)
-    return ~(error <= truth.deviation(name, got, dtype).tolerance)
+    bad: Array = ~(error <= truth.deviation(name, got, dtype).tolerance)
+    return bad
 
 
 def _is_single(truth: Truth, name: str, got: Array, dtype: Any) -> bool:

@@ -62,6 +62,6 @@ class OwnLSTM(nn.LSTM):
             else:
                 h, c = torch.where(stays, h_new, h), torch.where(stays, c_new, c)
             outputs[t] = h_new
-        if self.bug == "c_n is h_n":
-            c = h
+        if self.bug == "c_n is squared":
+            c = c * c
         return torch.stack(outputs), h, c

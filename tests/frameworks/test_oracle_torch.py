@@ -146,9 +146,10 @@ def test_a_mask_that_is_multiplied_leaks_nan():
 
 
 def test_what_no_mistake_explains_is_described():
-    report = check(OwnLSTM(3, 4, bug="c_n is h_n"))
+    report = check(OwnLSTM(3, 4, bug="c_n is squared"))
     assert not report.ok
     assert "c_n" in report.failures[0].tensors
+    assert "no mistake that was tried explains it" in str(report)
 
 
 def test_a_wrong_backward_of_ones_own_function():

@@ -1,8 +1,8 @@
 """PyTorch: nn.RNN, LSTM and GRU, their cells, and modules with the same parameters.
 
 The module is called as its users call it, with a PackedSequence or a padded batch, on the device
-and in the dtype that it is on. Gradients come from ``torch.autograd.grad``, so that ``.grad`` of the
-parameters is neither read nor written.
+and in the dtype that it is on. Gradients come from ``torch.autograd.grad``, so that ``.grad`` of
+the parameters is neither read nor written.
 """
 
 from __future__ import annotations
