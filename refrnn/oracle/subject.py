@@ -121,7 +121,7 @@ class FunctionSubject:
     cell : Cell
         The equations it claims to compute.
     parameters : CellParameters, optional
-        The weights it is run with; drawn if None, uniform in +-2/sqrt(H).
+        The weights it is run with; drawn if None, uniform in +-1/sqrt(H).
     dtype : dtype
         float32 or float64.
     reverse : bool
@@ -144,7 +144,7 @@ class FunctionSubject:
         self._cell = cell
         if parameters is None:
             rng = np.random.default_rng(0)
-            parameters = cell.init_parameters(rng, dtype, scale=2.0 / cell.hidden_size**0.5)
+            parameters = cell.init_parameters(rng, dtype)
         self._parameters = cell.check_parameters(parameters).astype(dtype)
 
     @property
