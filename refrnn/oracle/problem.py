@@ -138,7 +138,7 @@ class Problem(NamedTuple):
             return tuple(type(s)._make([a[kept] for a in s]) for s in states)
 
         return self._replace(
-            name=f"{self.name}, without empty",
+            name=f"{self.name} (without empty)",
             batch=self.batch.permute(kept),
             state_0=rows(self.state_0),
             d_state_n=rows(self.d_state_n),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Iterable
 from enum import Enum
 from typing import Any, NamedTuple
@@ -206,8 +207,8 @@ class Report(NamedTuple):
             ("Not offered, and not counted as passed", self.unchecked),
         ):
             if findings:
-                parts.append("\n".join([title, *(f"  {finding}" for finding in findings)]))
-        parts.append(f"Tolerance: {_TOLERANCE}.")
+                parts.append("\n".join([title, *(_wrapped(str(f), "  ") for f in findings)]))
+        parts.append(_wrapped(f"Tolerance: {_TOLERANCE}.", ""))
         return "\n\n".join(parts)
 
     def __repr__(self) -> str:
@@ -257,6 +258,18 @@ _TOLERANCE = (
     f"{UNITS_PER_STEP} eps max(1, T) scale, the scale measured on each problem by perturbed runs; "
     "where that is exceeded, plus 10 times what derivatives taken from outputs cost"
 )
+
+
+def _wrapped(text: str, indent: str) -> str:
+    """A paragraph of at most :data:`_WIDTH` columns; words that are longer stay whole."""
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=2 * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _worst_words(entries: list[Entry]) -> str:

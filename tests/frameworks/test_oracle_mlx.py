@@ -55,7 +55,7 @@ def test_its_modules_are_right(name: str) -> None:
     else:
         assert refused == {"all_empty", *with_empty}
         assert unchecked == {"empty_batch", "holes"}
-        assert {f"{p}, without empty" for p in with_empty} < set(report.problems)
+        assert {f"{p} (without empty)" for p in with_empty} < set(report.problems)
     assert all(f.words.endswith(NONE_TO_STACK) for f in report.deliberate)
     checked_tensors = {e.tensor for e in report.entries if e.status is Status.OK}
     assert {"output", "h_n", "d_x", "d_hidden"} < checked_tensors

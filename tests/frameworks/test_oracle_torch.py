@@ -149,7 +149,7 @@ def test_what_no_mistake_explains_is_described():
     report = check(OwnLSTM(3, 4, bug="c_n is squared"))
     assert not report.ok
     assert "c_n" in report.failures[0].tensors
-    assert "no mistake that was tried explains it" in str(report)
+    assert any("no mistake that was tried explains it" in f.words for f in report.failures)
 
 
 def test_a_wrong_backward_of_ones_own_function():

@@ -115,7 +115,7 @@ def test_a_refusal_on_purpose_is_no_crash():
     assert report.ok
     assert "refuses length 0 (RuntimeError: no zeros)" in report.deliberate[0].words
     # and the rest of the batch is checked all the same
-    assert "length_0_and_1, without empty" in report.problems
+    assert "length_0_and_1 (without empty)" in report.problems
     assert not check(Refusing(), problems(), semantics="refrnn").ok
 
 
