@@ -55,16 +55,29 @@ def evaluate(
     -------
     Results
     """
-    network, parameters, problem, meant = setting
+    problem, meant = setting.problem, setting.semantics
     empty = problem.lengths == 0
     if meant.empty == "padding" and empty.any():
         mask = problem.mask | empty[:, None]
-        return stretched(setting._replace(semantics=meant.lawful("empty")), mask, unroll)
-    run = network.forward(
-        parameters, problem.batch, problem.state_0, PerSequence() if unroll is None else unroll
-    )
+        masked = meant.padded_output == "zero"  # above the lowest layer the padding is zeros then
+        lawful = setting._replace(semantics=meant.lawful("empty"))
+        return stretched(lawful, mask, unroll, masked=masked)
+    return _evaluated(setting, unroll, tapes)
+
+
+def _evaluated(
+    setting: Setting,
+    unroll: str | Unroll | None,
+    tapes: Callable[[Sequence[Tape]], Sequence[Tape]] | None = None,
+    silent: BoolArray | None = None,
+) -> Results:
+    """Run a problem as it stands."""
+    network, parameters, problem, meant = setting
+    empty = problem.lengths == 0
+    walk = PerSequence() if unroll is None else unroll
+    run = network.forward(parameters, problem.batch, problem.state_0, walk, silent)
     changed = None if tapes is None else tapes(run.tapes)
-    results = network.backward(run, problem.d_output, problem.d_state_n, changed)
+    results = network.backward(run, problem.d_output, problem.d_state_n, changed, silent)
     if meant.empty == "zeros":
         results = results._replace(
             state_n=_zeroed(results.state_n, empty), d_state_0=_zeroed(results.d_state_0, empty)
@@ -73,7 +86,11 @@ def evaluate(
 
 
 def stretched(
-    setting: Setting, mask: BoolArray, unroll: str | Unroll | None = None
+    setting: Setting,
+    mask: BoolArray,
+    unroll: str | Unroll | None = None,
+    *,
+    masked: bool = False,
 ) -> Results:
     """Run a problem as if the padded steps in `mask` were real ones.
 
@@ -83,6 +100,8 @@ def stretched(
     mask : ndarray of bool, shape (B, T)
         At least the problem's own mask.
     unroll : str or Unroll, optional
+    masked : bool
+        Whether every layer puts out zeros at those steps.
 
     Returns
     -------
@@ -98,7 +117,9 @@ def stretched(
         d_output=d_output,
         mask=mask,
     )
-    results = evaluate(setting._replace(problem=longer), unroll)
+    results = _evaluated(
+        setting._replace(problem=longer), unroll, silent=~real if masked else None
+    )
     return results._replace(output=results.output[real], d_input=results.d_input[real])
 
 
