@@ -78,6 +78,7 @@ class _Trial:
         self._subject = subject
         self._setting = setting
         self._name = setting.problem.name
+        self._truths: dict[Semantics, tuple[Truth, Semantics]] = {}
 
     def entries(self) -> list[Entry]:
         """What came of it."""
@@ -102,7 +103,7 @@ class _Trial:
 
     def _compared(self, got: dict[str, Any]) -> list[Entry]:
         """Every array against the law; what differs, against the profile; the rest is wrong."""
-        lawful = truth_of(self._setting._replace(semantics=LAW), self._present(LAW))
+        lawful = self._truth(LAW)
         entries, arrays = [], {}
         for name in lawful.expected:
             entry = self._shape_entry(name, got.pop(name, None), lawful.expected[name])
@@ -154,10 +155,7 @@ class _Trial:
         self, lawful: Truth, arrays: Mapping[str, Array], compared: list[Entry]
     ) -> list[Entry]:
         """What differs from the law, held to what the subject does on purpose."""
-        profile = self._setting.semantics
-        meant = self._meant(profile)
-        if meant is None:
-            return compared
+        meant, profile = self._meant(self._setting.semantics)
         dtype = np.dtype(profile.float64) if self._subject.dtype == np.float64 else None
         entries = []
         for entry in compared:
@@ -175,23 +173,33 @@ class _Trial:
             entries.append(entry)
         return entries
 
-    def _meant(self, profile: Semantics) -> Truth | None:
-        """The reference under a profile; None where what it says has no numbers."""
-        try:
-            return truth_of(self._setting._replace(semantics=profile), self._present(profile))
-        except ValueError:  # the padding that it counts as data is NaN
-            return None
+    def _meant(self, profile: Semantics) -> tuple[Truth, Semantics]:
+        """The reference under a profile, and the profile that it is under.
+
+        Where the final state of an empty sequence comes from padding that is NaN, the profile says
+        nothing about it, and the law's answer to that question stands.
+        """
+        if profile not in self._truths:
+            try:
+                self._truths[profile] = self._truth(profile), profile
+            except ValueError:
+                lawful = profile.lawful("empty")
+                self._truths[profile] = self._truth(lawful), lawful
+        return self._truths[profile]
+
+    def _truth(self, profile: Semantics) -> Truth:
+        """The reference under some semantics, in the subject's layout."""
+        return truth_of(self._setting._replace(semantics=profile), self._present(profile))
 
     def _reasons(self, tensor: str, array: Array) -> str:
         """Which of the profile's differences this array needs in order to agree."""
         profile = self._setting.semantics
         needed = []
         for field in profile.differing_fields():
-            without = profile.lawful(field)
-            meant = self._meant(without)
+            meant, without = self._meant(profile.lawful(field))
             wide = self._subject.dtype == np.float64
             dtype = np.dtype(without.float64) if wide else self._subject.dtype
-            if meant is not None and not meant.deviation(tensor, array, dtype).ok:
+            if not meant.deviation(tensor, array, dtype).ok:
                 needed.append(WORDS[field, getattr(profile, field)])
         return "; ".join(needed) or "; ".join(profile.differences())
 
@@ -200,11 +208,7 @@ class _Trial:
     ) -> list[Entry]:
         """Words for what is wrong."""
         setting, subject = self._setting, self._subject
-        profile = setting.semantics
-        meant = self._meant(profile)
-        if meant is None:
-            profile = LAW
-            meant = truth_of(setting._replace(semantics=LAW), self._present(LAW))
+        meant, profile = self._meant(setting.semantics)
         wide = setting._replace(
             parameters=tuple(p.astype(np.float64) for p in setting.parameters),
             problem=setting.problem.astype(np.float64),
