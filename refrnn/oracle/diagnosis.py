@@ -187,6 +187,10 @@ def _of_one_array(truth: Truth, name: str, got: Array, dtype: Any) -> str | None
     if wanted.ndim == 2 and wanted.shape[0] == wanted.shape[1] and agrees(wanted.T):
         return "it is the transpose of the reference"
     if np.dtype(dtype) == np.float64 and truth.deviation(name, got, np.float32).ok:
+        # a mistake in a few elements may be as small as that; float32 shows in all of them
+        bad = np.abs(got - wanted) > truth.deviation(name, got, dtype).tolerance
+        if 2 * int(bad.sum()) < np.count_nonzero(wanted):
+            return None
         return "it has the accuracy of float32, not of float64"
     return None
 
