@@ -1,4 +1,4 @@
-"""``refrnn check``: hold every installed unroll to the definition."""
+"""``refrnn check``: hold every installed unroll to the definition, or modules to the reference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from ..check import (
 )
 from ..check.record import dump, record
 from ..check.report import report
+from ..oracle.problem import PROBLEM_NAMES
 from ..unroll import BUILT_IN
+from .check_subjects import SubjectError, add_options, as_json, run_subjects, shown
 from .device import DEVICES, DeviceChoiceError, use
 from .info import collect
 from .progress import Progress
@@ -34,7 +36,10 @@ _DESCRIPTION = """\
 Run every installed unroll forward and backward on every cell, on the Japanese Vowels data and on
 a fixed set of hard ragged batches, and compare outputs, final states and all gradients with the
 definition (per_sequence in float64) by the one tolerance. The definition's own gradients are held
-to complex-step derivatives of its forward pass. Takes about a minute."""
+to complex-step derivatives of its forward pass. Takes about a minute.
+
+With a SUBJECT the oracle runs instead: recurrent layers of a framework, or one's own, are held to
+the reference on hard ragged batches, and what differs is named."""
 
 _EPILOG = """\
 exit status: 0 all within tolerance; 1 something is out of tolerance, crashed, or was asked for by
@@ -45,7 +50,10 @@ examples:
   refrnn check --unroll lanes --cell lstm --quick   one unroll on one cell
   refrnn check --unroll mypackage.kernels:MyUnroll  your own, from an importable module
   refrnn check --device softcuda --unroll cuda      CUDA kernels on a machine without a GPU
-  refrnn check --json result.json                   every single comparison, machine readable"""
+  refrnn check --json result.json                   every single comparison, machine readable
+  refrnn check torch                                the recurrent modules of PyTorch
+  refrnn check mypackage.layers:make_lstm           your own module; a class is called
+  refrnn check mypackage.kernels:run --cell lstm    your own function f(case) -> Result"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -63,6 +71,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    add_options(parser)
     parser.add_argument(
         "--unroll",
         action="append",
@@ -73,7 +82,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     for option, choices, text in (
         ("--cell", CELL_NAMES, "run this cell only"),
         ("--dtype", ("float64", "float32"), "run this dtype only"),
-        ("--case", (*HARD_CASES, VOWELS), "run this case only"),
+        ("--case", (*PROBLEM_NAMES, VOWELS), "run this case only"),
     ):
         parser.add_argument(
             option,
@@ -112,6 +121,12 @@ def run(args: argparse.Namespace) -> int:
         arguments cannot be used.
     """
     start = time.monotonic()
+    try:
+        _check_options(args)
+        if args.subject:
+            return _run_subjects(args)
+    except (SubjectError, OSError) as error:
+        return _usage(str(error))
     selection = _selection(args)
     try:
         _check_writable(args.json)
@@ -152,6 +167,42 @@ def run(args: argparse.Namespace) -> int:
             except OSError as error:
                 return _usage(str(error))
     return status
+
+
+def _run_subjects(args: argparse.Namespace) -> int:
+    """Check what was named instead of unrolls."""
+    _check_writable(args.json)
+    progress = Progress(sys.stderr, "refrnn check")
+    try:
+        reports, status = run_subjects(args, progress)
+    finally:
+        progress.close()
+    text = as_json(reports, status)
+    if args.json == "-":
+        print(text)
+        return status
+    print(_printable(shown(reports, verbose=args.verbose)))
+    if args.json is not None:
+        Path(args.json).write_text(text + "\n", encoding="utf-8")
+    return status
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Refuse options that are about the other of the two things that are checked."""
+    cases = args.case or ()
+    if args.subject:
+        names = ("unroll", "quick")
+        wrong = [f"--{name}" for name in names if getattr(args, name)]
+        wrong += ["--device"] if args.device != "auto" else []
+        wrong += [f"--case {VOWELS}"] if VOWELS in cases else []
+        what = "unrolls, expected no SUBJECT beside"
+    else:
+        wrong = ["--semantics"] if args.semantics else []
+        wrong += ["--verbose"] if args.verbose else []
+        wrong += [f"--case {name}" for name in cases if name not in (*HARD_CASES, VOWELS)]
+        what = "a SUBJECT, expected one beside"
+    if wrong:
+        raise SubjectError(f"{', '.join(wrong)}: about {what} it")
 
 
 def exit_status(outcomes: Sequence[Outcome], candidates: Sequence[Candidate]) -> int:

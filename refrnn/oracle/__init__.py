@@ -58,8 +58,8 @@ def check(
     Parameters
     ----------
     subject : object
-        A framework's module (PyTorch, flax, haiku, Keras, MLX, an ONNX node or model, ...), a
-        :class:`Subject`, or a plain function ``f(case) -> Result`` of NumPy arrays.
+        A framework's module (PyTorch, flax, haiku, Keras, MLX, an ONNX node, a model or the path of
+        one, ...), a :class:`Subject`, or a plain function ``f(case) -> Result`` of NumPy arrays.
     batch : RaggedBatch, Problem, or iterable of Problem, optional
         What to run it on; the standard set of hard ragged problems if None. A RaggedBatch, in the
         subject's dtype, gets random initial states and cotangents.

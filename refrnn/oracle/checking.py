@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from ..ragged import RaggedBatch
 from ..tolerances import Deviation
 from ..types import Array
-from .diagnosis import diagnose
+from .diagnosis import diagnose, settled
 from .evaluation import Setting
 from .network import Results
 from .problem import Problem, problem_of, standard_problems
@@ -33,18 +34,27 @@ def check_subject(
     """Run every problem and compare; see :func:`refrnn.oracle.check`."""
     profile = semantics(subject.semantics if meant is None else meant)
     parameters = subject.parameters()
-    entries: list[Entry] = []
+    trials: list[_Trial] = []
     problems = _problems(subject, batch)
-    for done, problem in enumerate(problems):
+    restrict = getattr(subject, "restrict", None)
+
+    def put(problem: Problem) -> _Trial:
+        trials.append(_Trial(subject, Setting(subject.network, parameters, problem, profile)))
+        return trials[-1]
+
+    for done, whole in enumerate(problems):
+        problem = whole if restrict is None else restrict(whole)
         tell(problem.name, done, len(problems))
-        trial = _Trial(subject, Setting(subject.network, parameters, problem, profile))
-        entries += trial.entries()
-        refused = entries[-1].status is Status.ON_PURPOSE and entries[-1].tensor == ""
-        if refused and (problem.lengths == 0).any() and problem.batch.total_steps:
-            rest = problem.without_empty()
-            entries += _Trial(
-                subject, Setting(subject.network, parameters, rest, profile)
-            ).entries()
+        trial = put(problem)
+        if trial.refused and (problem.lengths == 0).any() and problem.batch.total_steps:
+            put(problem.without_empty())
+    alternatives = {(t.name, n): words for t in trials for n, words in t.alternatives.items()}
+    words = settled(alternatives)
+    entries = [
+        e._replace(words=words.get((e.problem, e.tensor), e.words))
+        for t in trials
+        for e in t.entries
+    ]
     return Report(
         subject.title, repr(subject.network), str(subject.dtype), profile.name, tuple(entries)
     )
@@ -72,20 +82,37 @@ def _problems(
 
 
 class _Trial:
-    """One problem put to one subject."""
+    """One problem put to one subject.
+
+    Attributes
+    ----------
+    name : str
+        Of the problem.
+    entries : list of Entry
+        What came of it; of what is wrong the words are still to be chosen.
+    alternatives : dict of str to tuple of str
+        For each array that is wrong, what it may be.
+    """
 
     def __init__(self, subject: Subject, setting: Setting) -> None:
         self._subject = subject
         self._setting = setting
-        self._name = setting.problem.name
+        self.name = setting.problem.name
+        self.alternatives: dict[str, tuple[str, ...]] = {}
         self._truths: dict[Semantics, tuple[Truth, Semantics]] = {}
+        self.entries = self._run()
 
-    def entries(self) -> list[Entry]:
-        """What came of it."""
+    @property
+    def refused(self) -> bool:
+        """Whether the subject raised an error, as its profile says it does."""
+        return [(e.status, e.tensor) for e in self.entries] == [(Status.ON_PURPOSE, "")]
+
+    def _run(self) -> list[Entry]:
+        """Run the subject; whatever it does is an entry."""
         problem, profile = self._setting.problem, self._setting.semantics
         reason = self._subject.supports(problem)
         if reason is not None:
-            return [Entry(self._name, "", Status.UNCHECKED, words=reason)]
+            return [Entry(self.name, "", Status.UNCHECKED, words=reason)]
         try:
             got = dict(self._subject.run(problem))
         except Exception as error:  # a crash is a finding about the subject
@@ -93,8 +120,8 @@ class _Trial:
             traits = [trait for trait in problem.traits if trait in profile.refuses]
             if traits:
                 words = f"refuses {' and '.join(traits)} ({crash})"
-                return [Entry(self._name, "", Status.ON_PURPOSE, words=words)]
-            return [Entry(self._name, "", Status.FAILED, words=f"crashed: {crash}")]
+                return [Entry(self.name, "", Status.ON_PURPOSE, words=words)]
+            return [Entry(self.name, "", Status.FAILED, words=f"crashed: {crash}")]
         return self._compared(got)
 
     def _present(self, profile: Semantics) -> Callable[[Results], Mapping[str, Expected]]:
@@ -112,7 +139,7 @@ class _Trial:
             else:
                 arrays[name] = entry
         entries += [
-            Entry(self._name, name, Status.FAILED, words="nobody asked for an array of this name")
+            Entry(self.name, name, Status.FAILED, words="nobody asked for an array of this name")
             for name, array in got.items()
             if array is not None
         ]
@@ -122,16 +149,18 @@ class _Trial:
             compared = self._against_profile(lawful, arrays, compared)
             wrong = [e.tensor for e in compared if e.status is Status.FAILED]
         if wrong:
-            compared = self._diagnosed(arrays, compared, wrong)
-        return entries + compared
+            self.alternatives = self._diagnosed(arrays, wrong)
+        found = {e.tensor: e for e in (*entries, *compared)}
+        order = [*lawful.expected, *(name for name in found if name not in lawful.expected)]
+        return [found[name] for name in order]
 
     def _shape_entry(self, name: str, array: Any, expected: Expected) -> Entry | Array:
         """The array, or what is wrong with it before its numbers are looked at."""
         if array is None:
-            return Entry(self._name, name, Status.UNCHECKED, words="not offered")
+            return Entry(self.name, name, Status.UNCHECKED, words="not offered")
 
         def failed(words: str) -> Entry:
-            return Entry(self._name, name, Status.FAILED, words=words)
+            return Entry(self.name, name, Status.FAILED, words=words)
 
         if not isinstance(array, np.ndarray):
             return failed(f"it has type {type(array).__name__}, expected an ndarray")
@@ -148,7 +177,7 @@ class _Trial:
             found = truth.deviation(name, array, dtype)
             status = Status.OK if found.ok else Status.FAILED
             ulps = _ulps(found, self._subject.dtype)
-            entries.append(Entry(self._name, name, status, found, ulps))
+            entries.append(Entry(self.name, name, status, found, ulps))
         return entries
 
     def _against_profile(
@@ -156,12 +185,12 @@ class _Trial:
     ) -> list[Entry]:
         """What differs from the law, held to what the subject does on purpose."""
         meant, profile = self._meant(self._setting.semantics)
-        dtype = np.dtype(profile.float64) if self._subject.dtype == np.float64 else None
+        dtype = self._computed_in(profile)
         entries = []
         for entry in compared:
             if entry.status is Status.FAILED:
                 array = arrays[entry.tensor]
-                found = meant.deviation(entry.tensor, array, dtype or self._subject.dtype)
+                found = meant.deviation(entry.tensor, array, dtype)
                 if found.ok:
                     words = self._reasons(entry.tensor, array)
                     entry = entry._replace(
@@ -173,11 +202,16 @@ class _Trial:
             entries.append(entry)
         return entries
 
+    def _computed_in(self, profile: Semantics) -> np.dtype[Any]:
+        """The dtype whose accuracy a profile promises."""
+        own = self._subject.dtype
+        return np.dtype(profile.float64) if own == np.float64 else own
+
     def _meant(self, profile: Semantics) -> tuple[Truth, Semantics]:
         """The reference under a profile, and the profile that it is under.
 
-        Where the final state of an empty sequence comes from padding that is NaN, the profile says
-        nothing about it, and the law's answer to that question stands.
+        Where the final state of an empty sequence comes from padding that is NaN, the profile has
+        no number for it, and the law answers that question.
         """
         if profile not in self._truths:
             try:
@@ -197,16 +231,15 @@ class _Trial:
         needed = []
         for field in profile.differing_fields():
             meant, without = self._meant(profile.lawful(field))
-            wide = self._subject.dtype == np.float64
-            dtype = np.dtype(without.float64) if wide else self._subject.dtype
+            dtype = self._computed_in(without)
             if not meant.deviation(tensor, array, dtype).ok:
                 needed.append(WORDS[field, getattr(profile, field)])
         return "; ".join(needed) or "; ".join(profile.differences())
 
     def _diagnosed(
-        self, arrays: Mapping[str, Array], compared: list[Entry], wrong: list[str]
-    ) -> list[Entry]:
-        """Words for what is wrong."""
+        self, arrays: Mapping[str, Array], wrong: list[str]
+    ) -> dict[str, tuple[str, ...]]:
+        """What the arrays that are wrong may be."""
         setting, subject = self._setting, self._subject
         meant, profile = self._meant(setting.semantics)
         wide = setting._replace(
@@ -214,15 +247,12 @@ class _Trial:
             problem=setting.problem.astype(np.float64),
             semantics=profile,
         )
-        words = diagnose(
-            wide,
-            meant,
-            arrays,
-            wrong,
-            lambda results, other: subject.present(results, setting.problem, other),
-            subject.dtype,
-        )
-        return [e._replace(words=words[e.tensor].words) if e.tensor in words else e for e in compared]
+
+        def present(results: Results, other: Semantics) -> Mapping[str, Expected]:
+            return subject.present(results, setting.problem, other)
+
+        own = getattr(subject, "mistakes", None)
+        return diagnose(wide, meant, arrays, wrong, present, self._computed_in(profile), own)
 
 
 def _ulps(found: Deviation, dtype: np.dtype[Any]) -> float:
@@ -233,5 +263,6 @@ def _ulps(found: Deviation, dtype: np.dtype[Any]) -> float:
 
 
 def _one_line(error: BaseException) -> str:
-    """What an exception says, in one line."""
-    return " ".join(str(error).split())[:200] or "no message"
+    """What an exception says, in one line and without colours."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return " ".join(plain.split())[:200] or "no message"

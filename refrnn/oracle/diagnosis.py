@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,34 +12,23 @@ import numpy as np
 from ..tolerances import Deviation
 from ..types import Array
 from .evaluation import Setting
-from .mistakes import mistakes
+from .mistakes import Mistake, mistakes
 from .network import Results
 from .reference import Truth
 from .semantics import Semantics
 from .subject import Expected
 
-__all__ = ["Diagnosis", "diagnose"]
+__all__ = ["diagnose", "sentence", "settled"]
 
 # Permutations of the rows are looked for along axes of at most this many.
 _MOST_ROWS = 64
+_FEW = 8
+
+_AGREES = " it agrees"
+_LEAKS = "the NaN of the padding leaks into it"
 
 #: A subject's layout of results under given semantics.
 PresentAs = Callable[[Results, Semantics], Mapping[str, Expected]]
-
-
-class Diagnosis(NamedTuple):
-    """What one array looks like.
-
-    Attributes
-    ----------
-    words : str
-        A sentence without the name of the array.
-    explained : bool
-        Whether a mistake was found that gives the very numbers.
-    """
-
-    words: str
-    explained: bool
 
 
 class _Tried(NamedTuple):
@@ -55,7 +46,8 @@ def diagnose(
     wrong: Iterable[str],
     present: PresentAs,
     dtype: Any,
-) -> dict[str, Diagnosis]:
+    own: Callable[[Setting], Iterable[Mistake]] | None = None,
+) -> dict[str, tuple[str, ...]]:
     """Try the classic mistakes on the arrays that differ.
 
     Parameters
@@ -72,45 +64,77 @@ def diagnose(
         A subject's layout of results under given semantics.
     dtype : dtype
         What `got` was computed in.
+    own : callable, optional
+        Mistakes that only this subject can make, tried after those that everybody makes.
 
     Returns
     -------
-    dict of str to Diagnosis
-        One for each name in `wrong`. A mistake that explains all of them, and contradicts no other
-        array, comes before one that explains a part; what no mistake explains is described.
+    dict of str to tuple of str
+        For each name in `wrong` what it may be, in sentences without the name, the likeliest
+        first: a mistake that explains all that is wrong and contradicts no other array, what is
+        plain to see, a mistake that explains a part. What nothing explains is described.
     """
     names = list(wrong)
-    tried: list[_Tried] = []
-    for words, presented in _presented(setting, present):
-        found = _compared(truth, got, names, presented, dtype)
-        if not found:
-            continue
-        rest = [name for name in got if name not in names]
-        whole = len(found) == len(names) and _agree(truth, got, rest, presented, dtype)
-        tried.append(_Tried(words, found, whole))
-        if whole:
-            return {n: Diagnosis(_agreement(words, d), True) for n, d in found.items()}
-    diagnoses = {}
-    for name in names:
-        partly = [t for t in tried if name in t.explains]
-        obvious = _obvious(truth, name, got[name], setting)
-        if obvious is not None:
-            diagnoses[name] = Diagnosis(obvious, True)
-        elif partly:
-            best = max(partly, key=lambda t: len(t.explains))
-            diagnoses[name] = Diagnosis(_agreement(best.words, best.explains[name]), True)
-        elif (similar := _of_one_array(truth, name, got[name], dtype)) is not None:
-            diagnoses[name] = Diagnosis(similar, True)
-        else:
-            diagnoses[name] = Diagnosis(_described(truth, name, got[name], dtype), False)
-    return diagnoses
+    rest = [name for name in got if name not in names]
+    tried = []
+    hopeless = all(_is_single(truth, name, got[name], dtype) for name in names)
+    hopeless = hopeless or not any(np.isfinite(got[name]).all() for name in names)
+    candidates = itertools.chain(mistakes(setting), () if own is None else own(setting))
+    for words, presented in () if hopeless else _presented(candidates, present):
+        explains = _compared(truth, got, names, presented, dtype)
+        if explains:
+            whole = len(explains) == len(names)
+            whole = whole and _agree(truth, got, rest, presented, dtype)
+            tried.append(_Tried(words, explains, whole))
+    tried.sort(key=lambda t: (not t.whole, -len(t.explains)))  # stable: the simpler first
+    return {name: _sentences(truth, name, got[name], setting, dtype, tried) for name in names}
+
+
+def settled(alternatives: Mapping[Any, tuple[str, ...]]) -> dict[Any, str]:
+    """One sentence for each key: of its alternatives the one that most others share.
+
+    On a problem of one row many mistakes give the same numbers; the other problems tell them apart.
+
+    Parameters
+    ----------
+    alternatives : mapping of any key to tuple of str
+        The likeliest first.
+    """
+    votes = Counter(sentence(words) for own in alternatives.values() for words in own)
+    return {
+        key: max(own, key=lambda words: votes[sentence(words)]) for key, own in alternatives.items()
+    }
+
+
+def sentence(words: str) -> str:
+    """Words without the figures that differ from array to array."""
+    for end in (_AGREES, _LEAKS, "it has shape"):
+        if end in words:
+            return words[: words.index(end) + len(end)]
+    return words
+
+
+def _sentences(
+    truth: Truth, name: str, got: Array, setting: Setting, dtype: Any, tried: Sequence[_Tried]
+) -> tuple[str, ...]:
+    """What one array may be."""
+    own = [t for t in tried if name in t.explains]
+    found = [_agreement(t.words, t.explains[name]) for t in own if t.whole]
+    obvious = _obvious(truth, name, got, setting)
+    if obvious is not None:
+        found.append(obvious)
+    elif not found:
+        found = [_agreement(t.words, t.explains[name]) for t in own]
+        similar = _of_one_array(truth, name, got, dtype)
+        found += [] if similar is None else [similar]
+    return tuple(found) or (_described(truth, name, got, dtype),)
 
 
 def _presented(
-    setting: Setting, present: PresentAs
+    candidates: Iterable[Mistake], present: PresentAs
 ) -> Iterable[tuple[str, Mapping[str, Expected]]]:
     """Every mistake that can be computed here, in the subject's layout."""
-    for mistake in mistakes(setting):
+    for mistake in candidates:
         try:
             with np.errstate(all="ignore"):
                 presented = present(mistake.results(), mistake.semantics)
@@ -147,7 +171,8 @@ def _agree(
 
 
 def _agreement(words: str, deviation: Deviation) -> str:
-    return f"with {words} it agrees to {deviation.normwise:.0e}"
+    how = f" to {deviation.normwise:.0e}" if deviation.normwise > 0 else " exactly"
+    return f"with {words}{_AGREES}{how}"
 
 
 # --- one array -----------------------------------------------------------------------------------
@@ -187,11 +212,9 @@ def _of_one_array(truth: Truth, name: str, got: Array, dtype: Any) -> str | None
     if wanted.ndim == 2 and wanted.shape[0] == wanted.shape[1] and agrees(wanted.T):
         return "it is the transpose of the reference"
     if np.dtype(dtype) == np.float64 and truth.deviation(name, got, np.float32).ok:
-        # a mistake in a few elements may be as small as that; float32 shows in all of them
-        bad = np.abs(got - wanted) > truth.deviation(name, got, dtype).tolerance
-        if 2 * int(bad.sum()) < np.count_nonzero(wanted):
-            return None
-        return "it has the accuracy of float32, not of float64"
+        bad = _differing(truth, name, got, dtype)
+        if bad.sum() > np.count_nonzero(wanted) / 2:  # rounding spares few
+            return "it has the accuracy of float32, not of float64"
     return None
 
 
@@ -200,7 +223,7 @@ def _not_finite(got: Array, setting: Setting) -> str:
     bad = int((~np.isfinite(got)).sum())
     padding = setting.problem.padding[~setting.problem.mask]
     if not np.isfinite(padding).all():
-        return f"the NaN of the padding leaks into it ({bad} of {got.size} elements)"
+        return f"{_LEAKS} ({bad} of {got.size} elements)"
     return f"{bad} of {got.size} elements are not finite"
 
 
@@ -231,18 +254,28 @@ def _row_order(got: Array, wanted: Array) -> tuple[int, list[int]] | None:
     return None
 
 
-def _described(truth: Truth, name: str, got: Array, dtype: Any) -> str:
-    """How much of an array is wrong, where nothing explains it."""
+def _differing(truth: Truth, name: str, got: Array, dtype: Any) -> Array:
+    """Which elements are out of tolerance."""
     expected = truth.expected[name]
-    worst = truth.deviation(name, got, dtype)
-    error = np.abs(got - expected.array)
+    with np.errstate(all="ignore"):
+        error = np.abs(got - expected.array)
     if expected.compared is not None:
         error = np.where(expected.compared, error, 0)
-    bad = error > worst.tolerance
-    count, total = int(bad.sum()), bad.size
-    text = f"{count} of {total} elements differ"
-    for axis in range(bad.ndim):
+    return ~(error <= truth.deviation(name, got, dtype).tolerance)
+
+
+def _is_single(truth: Truth, name: str, got: Array, dtype: Any) -> bool:
+    """Whether one element of many is wrong: no classic mistake does that."""
+    return got.size > _FEW and int(_differing(truth, name, got, dtype).sum()) == 1
+
+
+def _described(truth: Truth, name: str, got: Array, dtype: Any) -> str:
+    """How much of an array is wrong, where nothing explains it."""
+    bad = _differing(truth, name, got, dtype)
+    count = int(bad.sum())
+    text = f"{count} of {bad.size} elements differ{'s' * (count == 1)}"
+    for axis in range(bad.ndim if count > 1 else 0):
         hit = np.flatnonzero(bad.any(axis=tuple(a for a in range(bad.ndim) if a != axis)))
-        if bad.ndim > 1 and len(hit) == 1 and count > 1:
+        if bad.ndim > 1 and len(hit) == 1 and bad.shape[axis] > 1:
             text += f", all at index {hit[0]} of axis {axis}"
-    return f"{text}, and no mistake that was tried explains them"
+    return f"{text}, and no mistake that was tried explains it"

@@ -12,7 +12,7 @@ from ..ragged import RaggedBatch
 from ..types import Array, BoolArray
 from ..unroll import PerSequence, Tape, Unroll
 from ..unroll.base import State
-from .network import Network, Results
+from .network import AtPadding, Network, Results
 from .problem import Problem
 from .semantics import LAW, Semantics
 
@@ -106,7 +106,7 @@ def stretched(
     Returns
     -------
     Results
-        Outputs and input gradients of the steps that are real.
+        With the outputs and input gradients of padded steps in ``at_padding``.
     """
     problem = setting.problem
     real = problem.mask[mask]
@@ -120,7 +120,14 @@ def stretched(
     results = _evaluated(
         setting._replace(problem=longer), unroll, silent=~real if masked else None
     )
-    return results._replace(output=results.output[real], d_input=results.d_input[real])
+    output = np.zeros((*mask.shape, results.output.shape[1]), problem.dtype)
+    d_input = np.zeros((*mask.shape, results.d_input.shape[1]), problem.dtype)
+    output[mask], d_input[mask] = results.output, results.d_input
+    return results._replace(
+        output=results.output[real],
+        d_input=results.d_input[real],
+        at_padding=AtPadding(None if masked else output, d_input),
+    )
 
 
 def _zeroed(states: Sequence[State], rows: Array) -> tuple[State, ...]:

@@ -67,7 +67,7 @@ def mistakes(setting: Setting) -> Iterator[Mistake]:
     for field_words in _SEMANTICS:
         field, answer = field_words
         if getattr(meant, field) != answer:
-            other = meant._replace(**{field: answer})
+            other = meant._replace(**{field: answer})  # type: ignore[arg-type]
             results = _evaluated(setting._replace(semantics=other))
             words = WORDS.get(field_words, _LAWFUL[field])
             yield Mistake(f"the rule that {words}", results, other)
@@ -83,6 +83,8 @@ _SEMANTICS = (
     ("empty", "padding"),
     ("padded_output", "zero"),
     ("padded_output", "repeat"),
+    ("padded_output", "any"),
+    ("padded_output", "state"),
 )
 _LAWFUL = {
     "empty": "the final state of a sequence of length 0 is its initial state",
@@ -115,7 +117,7 @@ def _whole(setting: Setting) -> _Mistakes:
 
 def _gate_orders(setting: Setting) -> _Mistakes:
     """Every other order of the gates."""
-    for order, words in _orders(setting.network.cells[0]):
+    for order, words in _orders(setting.network):
         inverse = np.argsort(order)
         yield (
             words,
@@ -137,9 +139,7 @@ def _biases(setting: Setting) -> _Mistakes:
 def _weights(setting: Setting) -> _Mistakes:
     """A matrix whose blocks are transposed, where they are square."""
     for name in ("W_hh", "W_ih"):
-        blocks = [
-            p[name].shape[0] // c.num_gates == p[name].shape[1] for p, c in _runs(setting)
-        ]
+        blocks = [p[name].shape[0] // c.num_gates == p[name].shape[1] for p, c in _runs(setting)]
         if all(blocks):
             change = partial(_transposed, name)
             yield f"{name} transposed", _with_parameters(setting, change, change)
@@ -148,16 +148,18 @@ def _weights(setting: Setting) -> _Mistakes:
 def _times(setting: Setting) -> _Mistakes:
     """Lengths that are not kept."""
     problem = setting.problem
-    everywhere = np.ones_like(problem.mask)
     if not problem.mask.all():
-        yield "lengths ignored, padding stepped like data,", lambda: _padded(setting, everywhere)
-        yield "the final state taken from the padding", lambda: _final_state_from_padding(setting)
-        yield "the final state read at the last padded step", lambda: _final_state_zero(setting)
-    if setting.network.reverse[-1] and not problem.mask.all():
-        yield (
-            "the reverse direction started in the padding, not at the last valid step,",
-            lambda: _reverse_from_padding(setting),
-        )
+        for padding, what in ((None, "padding"), (np.zeros_like(problem.padding), "zero padding")):
+            stepped = partial(_padded, setting, padding)
+            yield f"lengths ignored, {what} stepped like data,", stepped
+            if setting.network.reverse[-1]:
+                yield (
+                    f"the reverse direction started in the {what}, not at the last valid step,",
+                    partial(_reverse_from_padding, setting, padding),
+                )
+            if not setting.network.reverse[0]:
+                yield f"the final state taken from the {what}", partial(_hidden, stepped)
+        yield "the final state read at the last padded step", partial(_final_state_zero, setting)
     flipped = tuple(not reverse for reverse in setting.network.reverse)
     if len(flipped) == 1:
         other = Network(setting.network.cells, flipped)
@@ -165,8 +167,8 @@ def _times(setting: Setting) -> _Mistakes:
     order = np.argsort(-problem.lengths, kind="stable")
     if not np.array_equal(order, np.arange(len(order))):
         yield (
-            "sequences sorted by length and not put back",
-            lambda: _in_order(evaluate(setting, _UNROLL), problem.lengths, order),
+            "final states left in the order of sorted sequences",
+            partial(_in_order, setting, order),
         )
 
 
@@ -178,20 +180,24 @@ def _states(setting: Setting) -> _Mistakes:
         ignored = setting._replace(problem=problem._replace(state_0=zeros))
         yield "initial states ignored", lambda: _no_initial(evaluate(ignored, _UNROLL))
     if all(len(s) == 2 and s[0].shape == s[1].shape for s in problem.state_0):
-        swap = setting._replace(
-            problem=problem._replace(state_0=tuple(type(s)(s[1], s[0]) for s in problem.state_0))
-        )
+        swap = setting._replace(problem=problem._replace(state_0=_exchanged(problem.state_0)))
         yield "h_0 and c_0 in each other's place", lambda: _swapped_back(evaluate(swap, _UNROLL))
+        other = setting._replace(problem=problem._replace(d_state_n=_exchanged(problem.d_state_n)))
+        yield "h_n and c_n in each other's place", lambda: _finals_swapped(evaluate(other, _UNROLL))
 
 
 def _equations(setting: Setting) -> _Mistakes:
     """Another cell than the one that is meant."""
+    if _is_mixed(setting.network):
+        return
     cell = setting.network.cells[0]
     options = cell.options()
     others: list[tuple[str, dict[str, Any]]] = []
     if isinstance(cell, GRU):
         where = "before" if cell.reset_after else "after"
-        others.append((f"the reset gate {where} the matrix product", {"reset_after": where == "after"}))
+        others.append(
+            (f"the reset gate {where} the matrix product", {"reset_after": where == "after"})
+        )
     for name in ("gate_clip", "cell_clip"):
         if options.get(name) is not None:
             others.append((f"{name} ignored", {name: None}))
@@ -199,9 +205,9 @@ def _equations(setting: Setting) -> _Mistakes:
     changed = {n: v for n, v in defaults.items() if options[n] != v}
     if changed:
         others.append(("activations ignored, the default ones used,", changed))
-    if options.get("gate_activation") == type(cell)._DEFAULTS.get("gate_activation"):
-        if "gate_activation" in options:
-            others.append(("hard sigmoid gates", {"gate_activation": "hardsigmoid"}))
+    gates = type(cell)._DEFAULTS.get("gate_activation")
+    if gates is not None and options["gate_activation"] == gates:
+        others.append(("hard sigmoid gates", {"gate_activation": "hardsigmoid"}))
     for words, option in others:
         yield words, _evaluated(setting._replace(network=_other_options(setting.network, option)))
     if isinstance(cell, LSTM) and not cell.coupled and cell.biases:
@@ -217,7 +223,7 @@ def _equations(setting: Setting) -> _Mistakes:
 def _backward_only(setting: Setting) -> _Mistakes:
     """What is wrong in gradients of a forward pass that is right."""
     cells = [setting.network.cell(run) for run in range(setting.network.num_runs)]
-    for order, words in _orders(cells[0]):
+    for order, words in _orders(setting.network):
         yield f"{words} in the backward pass", partial(_backward_permuted, setting, order)
     problem = setting.problem
     yield "the gradient not carried from step to step", lambda: _truncated(setting)
@@ -233,7 +239,7 @@ def _backward_only(setting: Setting) -> _Mistakes:
     )
     if getattr(cells[0], "cell_clip", None) is not None:
         yield "the derivative of cell_clip left out", _evaluated(setting, _clip_forgotten)
-    for order, words in _orders(cells[0]):
+    for order, words in _orders(setting.network):
         yield f"{words} in the gradient alone", partial(_gradient_permuted, setting, order)
 
 
@@ -266,7 +272,9 @@ def _truncated(setting: Setting) -> Results:
     run = forward(cell, setting.parameters[0], batch, problem.state_0[0], unroll=PerSequence())
     first, last = batch.offsets[:-1][busy], batch.offsets[1:][busy] - 1
     before, d_after = [], []
-    parts = zip(cell.states(run.tape.saved.tape), problem.state_0[0], problem.d_state_n[0], strict=True)
+    parts = zip(
+        cell.states(run.tape.saved.tape), problem.state_0[0], problem.d_state_n[0], strict=True
+    )
     for after, initial, d_final in parts:
         shifted, d_last = np.roll(after, 1, axis=0), np.zeros_like(after)
         shifted[first], d_last[last] = initial[busy], d_final[busy]
@@ -313,10 +321,16 @@ def _runs(setting: Setting) -> list[tuple[CellParameters, AnyCell]]:
     return [(p, network.cell(run)) for run, p in enumerate(setting.parameters)]
 
 
-def _orders(cell: AnyCell) -> list[tuple[tuple[int, ...], str]]:
-    """Every wrong order of a cell's gates with its words, exchanges of two first."""
+def _is_mixed(network: Network) -> bool:
+    """Whether the layers have cells of different types."""
+    return len({type(cell) for cell in network.cells}) > 1
+
+
+def _orders(network: Network) -> list[tuple[tuple[int, ...], str]]:
+    """Every wrong order of the cells' gates with its words, exchanges of two first."""
+    cell = network.cells[0]
     names = _GATES.get((type(cell).__name__.lower(), cell.num_gates))
-    if names is None:
+    if names is None or _is_mixed(network):
         return []
     right = tuple(range(cell.num_gates))
     orders = []
@@ -331,7 +345,9 @@ def _orders(cell: AnyCell) -> list[tuple[tuple[int, ...], str]]:
     return [(order, words) for _, order, words in sorted(orders, key=lambda o: o[0])]
 
 
-def _permuted(order: Sequence[int], parameters: CellParameters, cell: AnyCell) -> CellParameters:
+def _permuted(
+    order: Sequence[int] | IntArray, parameters: CellParameters, cell: AnyCell
+) -> CellParameters:
     """Parameters whose gate k is gate ``order[k]`` of these."""
     H = cell.hidden_size
     rows = np.concatenate([np.arange(gate * H, (gate + 1) * H) for gate in order])
@@ -404,47 +420,70 @@ def _other_options(network: Network, options: dict[str, Any]) -> Network:
     return Network(cells, network.reverse, network.merge)
 
 
-def _padded(setting: Setting, mask: Any) -> Results:
-    return stretched(setting, mask, _UNROLL)
+def _padded(setting: Setting, padding: Array | None) -> Results:
+    """Every step of the padded array stepped, with what the problem has in its padding, or this."""
+    problem = setting.problem
+    given = problem if padding is None else problem._replace(padding=padding)
+    results = stretched(setting._replace(problem=given), np.ones_like(problem.mask), _UNROLL)
+    if padding is None or results.at_padding is None:
+        return results
+    return results._replace(at_padding=results.at_padding._replace(d_input=None))
 
 
-def _final_state_from_padding(setting: Setting) -> Results:
-    """Right outputs, and the state after T steps."""
-    right, padded = evaluate(setting, _UNROLL), _padded(setting, np.ones_like(setting.problem.mask))
-    return right._replace(state_n=padded.state_n)
+def _hidden(stepped: Callable[[], Results]) -> Results:
+    """Results of stepping the padding whose outputs there are not shown; the gradients are."""
+    results = stepped()
+    assert results.at_padding is not None
+    return results._replace(at_padding=results.at_padding._replace(output=None))
 
 
 def _final_state_zero(setting: Setting) -> Results:
-    """Right outputs, and a final h that was read from an output at its last padded step."""
-    right = evaluate(setting, _UNROLL)
-    short = ~setting.problem.mask[:, -1]
-    states = []
-    for state in right.state_n:
-        h = state[0].copy()
-        h[short] = 0
-        states.append(state._replace(h=h))
-    return right._replace(state_n=tuple(states))
+    """A final h that is read from the outputs at the last padded step, where there is a zero."""
+    problem = setting.problem
+    short = ~problem.mask[:, -1:]
+
+    def unread(states: Sequence[State]) -> tuple[State, ...]:
+        return tuple(s._replace(h=np.where(short, 0, s.h)) for s in states)
+
+    changed = problem._replace(d_state_n=unread(problem.d_state_n))
+    results = evaluate(setting._replace(problem=changed), _UNROLL)
+    return results._replace(state_n=unread(results.state_n))
 
 
-def _reverse_from_padding(setting: Setting) -> Results:
-    """The reverse runs step the padding first; the forward runs keep their lengths.
+def _reverse_from_padding(setting: Setting, padding: Array | None) -> Results:
+    """The reverse run steps the padding first; the forward run keeps its lengths.
 
-    With two directions only the lowest layer is told apart, so one layer is all that is tried.
+    With two directions this is worked out for one layer whose outputs stand side by side.
     """
     network = setting.network
+    if network.num_directions == 1:
+        return _hidden(partial(_padded, setting, padding))
     if len(network.cells) > 1 or network.merge != "concat":
         raise NotImplementedError
-    everywhere = np.ones_like(setting.problem.mask)
-    stepped = _padded(setting, everywhere)
-    if network.num_directions == 1:
-        return stepped
-    right = evaluate(setting, _UNROLL)
-    half = network.cells[0].output_size
-    return right._replace(
-        output=np.concatenate([right.output[:, :half], stepped.output[:, half:]], axis=1),
-        state_n=(right.state_n[0], stepped.state_n[1]),
-        d_state_0=(right.d_state_0[0], stepped.d_state_0[1]),
-        d_parameters=(right.d_parameters[0], stepped.d_parameters[1]),
+    right = evaluate(_one_direction(setting, 0), _UNROLL)
+    wrong = _hidden(partial(_padded, _one_direction(setting, 1), padding))
+    return Results(
+        np.concatenate([right.output, wrong.output], axis=1),
+        right.state_n + wrong.state_n,
+        right.d_input + wrong.d_input,
+        right.d_state_0 + wrong.d_state_0,
+        right.d_parameters + wrong.d_parameters,
+        wrong.at_padding,
+    )
+
+
+def _one_direction(setting: Setting, number: int) -> Setting:
+    """One of the two directions of a layer by itself."""
+    network, problem = setting.network, setting.problem
+    one = slice(number, number + 1)
+    return setting._replace(
+        network=Network(network.cells, network.reverse[one]),
+        parameters=setting.parameters[one],
+        problem=problem._replace(
+            state_0=problem.state_0[one],
+            d_state_n=problem.d_state_n[one],
+            d_output=np.split(problem.d_output, 2, axis=1)[number],
+        ),
     )
 
 
@@ -456,15 +495,27 @@ def _no_initial(results: Results) -> Results:
 
 def _swapped_back(results: Results) -> Results:
     """Gradients of two states that took each other's place."""
-    return results._replace(d_state_0=tuple(type(s)(s[1], s[0]) for s in results.d_state_0))
+    return results._replace(d_state_0=_exchanged(results.d_state_0))
 
 
-def _in_order(results: Results, lengths: IntArray, order: IntArray) -> Results:
-    """Results by sequence in another order of the sequences; rows stay where padding has them."""
+def _finals_swapped(results: Results) -> Results:
+    """Final states that took each other's place."""
+    return results._replace(state_n=_exchanged(results.state_n))
 
-    def moved(states: Sequence[State]) -> tuple[State, ...]:
-        return tuple(type(s)._make([a[order] for a in s]) for s in states)
 
-    return results._replace(
-        state_n=moved(results.state_n), d_state_0=moved(results.d_state_0)
-    )
+def _exchanged(states: Sequence[State]) -> tuple[State, ...]:
+    """States with h in the place of c, and c in that of h."""
+    return tuple(type(s)._make([s[1], s[0]]) for s in states)
+
+
+def _in_order(setting: Setting, order: IntArray) -> Results:
+    """Final states that stay in the order that the sequences were sorted to."""
+    problem = setting.problem
+    inverse = np.argsort(order)
+
+    def moved(states: Sequence[State], rows: IntArray) -> tuple[State, ...]:
+        return tuple(type(s)._make([a[rows] for a in s]) for s in states)
+
+    changed = problem._replace(d_state_n=moved(problem.d_state_n, inverse))
+    results = evaluate(setting._replace(problem=changed), _UNROLL)
+    return results._replace(state_n=moved(results.state_n, order))

@@ -7,7 +7,7 @@ as small as that because it has to be obvious: everything a module is compared w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,10 +18,25 @@ from ..types import Array, BoolArray
 from ..unroll import Gradients, Run, Tape, Unroll, backward, forward
 from ..unroll.base import AnyCell, State
 
-__all__ = ["MERGES", "Network", "NetworkRun", "Results"]
+__all__ = ["MERGES", "AtPadding", "Network", "NetworkRun", "Results"]
 
 #: What a layer of two directions makes of its two outputs: side by side, or element by element.
 MERGES = ("concat", "sum", "mul", "ave")
+
+
+class AtPadding(NamedTuple):
+    """What stands in the padding where a mistake puts something there.
+
+    Attributes
+    ----------
+    output : ndarray of shape (B, T, features), or None
+        None for what the semantics says.
+    d_input : ndarray of shape (B, T, I), or None
+        None for no gradient: the padding is of the module's own making.
+    """
+
+    output: Array | None = None
+    d_input: Array | None = None
 
 
 class Results(NamedTuple):
@@ -35,6 +50,8 @@ class Results(NamedTuple):
     d_input : ndarray of shape (N, I)
     d_state_0 : tuple of NamedTuples of ndarrays (B, size)
     d_parameters : tuple of CellParameters
+    at_padding : AtPadding or None
+        None for what the semantics says, and no gradient.
     """
 
     output: Array
@@ -42,6 +59,7 @@ class Results(NamedTuple):
     d_input: Array
     d_state_0: tuple[State, ...]
     d_parameters: tuple[CellParameters, ...]
+    at_padding: AtPadding | None = None
 
 
 class NetworkRun(NamedTuple):

@@ -90,12 +90,14 @@ class Problem(NamedTuple):
     @property
     def num_steps(self) -> int:
         """T, steps of the padded array."""
-        return self.mask.shape[1]
+        return int(self.mask.shape[1])
 
     @property
     def has_holes(self) -> bool:
         """Whether a real step stands behind padding."""
-        return not np.array_equal(self.mask, sequence_mask(self.lengths, self.num_steps, batch_first=True))
+        return not np.array_equal(
+            self.mask, sequence_mask(self.lengths, self.num_steps, batch_first=True)
+        )
 
     @property
     def traits(self) -> tuple[str, ...]:

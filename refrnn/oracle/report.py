@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from ..tolerances import UNITS_PER_STEP, Deviation
+from .diagnosis import sentence
 
 __all__ = ["Entry", "Finding", "OracleError", "Report", "Status"]
 
@@ -107,6 +108,13 @@ class Report(NamedTuple):
         return not self.failures and any(e.status is not Status.UNCHECKED for e in self.entries)
 
     @property
+    def verdict(self) -> str:
+        """In a few words: ``ok``, ``FAILED`` or ``nothing was checked``."""
+        if self.failures:
+            return "FAILED"
+        return "ok" if self.ok else "nothing was checked"
+
+    @property
     def failures(self) -> tuple[Finding, ...]:
         """What is wrong, alike entries together."""
         return self._findings(Status.FAILED)
@@ -186,12 +194,10 @@ class Report(NamedTuple):
         }
 
     def __str__(self) -> str:
-        verdict = "agrees with the reference" if self.ok else "FAILED"
-        if not self.ok and not self.failures:
-            verdict = "NOTHING WAS CHECKED"
+        count = len(self.problems)
         parts = [
-            f"{self.title}: {verdict}\n{self.dtype}, against {self.network} in float64, "
-            f"semantics {self.semantics!r}, {len(self.problems)} problems",
+            f"{self.title}: {self.verdict}\n{self.dtype}, against {self.network} in float64, "
+            f"semantics {self.semantics!r}, {count} problem{'s' * (count != 1)}",
             self._table(),
         ]
         for title, findings in (
@@ -205,7 +211,7 @@ class Report(NamedTuple):
         return "\n\n".join(parts)
 
     def __repr__(self) -> str:
-        return f"<Report on {self.title}: {'ok' if self.ok else 'FAILED'}>"
+        return f"<Report on {self.title}: {self.verdict}>"
 
     def _table(self) -> str:
         """A row an array: the worst of all problems."""
@@ -234,7 +240,7 @@ class Report(NamedTuple):
         groups: dict[str, list[Entry]] = {}
         for entry in self.entries:
             if entry.status is status:
-                groups.setdefault(_sentence(entry.words), []).append(entry)
+                groups.setdefault(sentence(entry.words), []).append(entry)
         found = [
             Finding(
                 status,
@@ -253,19 +259,16 @@ _TOLERANCE = (
 )
 
 
-def _sentence(words: str) -> str:
-    """Words without the figure at their end, which differs from array to array."""
-    if words.startswith("it has shape"):
-        return "it has shape"
-    return words.rpartition(" to ")[0] if " it agrees to " in words else words
-
-
 def _worst_words(entries: list[Entry]) -> str:
-    """The words of a group; its largest figure where they end in one."""
-    words = [e.words for e in entries]
-    if " it agrees to " not in words[0]:
-        return words[0]
-    return max(words, key=lambda w: float(w.rpartition(" ")[2]))
+    """The words of a group; those with the largest figure where they end in one."""
+
+    def figure(words: str) -> float:
+        try:
+            return float(words.rpartition(" ")[2])
+        except ValueError:
+            return 0.0
+
+    return max((e.words for e in entries), key=figure)
 
 
 def _entry(entry: Entry) -> dict[str, Any]:

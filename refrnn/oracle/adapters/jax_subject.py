@@ -154,7 +154,7 @@ class JaxSubject:
         """Output and gradient of the input in the framework's layout."""
         return [
             expected_output(results, problem, meant, batch_first=self._batch_first),
-            expected_d_input(results, problem, meant, batch_first=self._batch_first),
+            expected_d_input(results, problem, batch_first=self._batch_first),
         ]
 
     # --- running -------------------------------------------------------------------------------

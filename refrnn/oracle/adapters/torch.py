@@ -185,6 +185,8 @@ class _TorchSubject:
         import torch
 
         own = dict(self._module.named_parameters())
+        if any(y.shape != d_y.shape for y, d_y in pairs):
+            return {}  # the shape is the finding; there is nothing to differentiate
         names, tensors = [*leaves, *own], [*leaves.values(), *own.values()]
         wanted = [(name, tensor) for name, tensor in zip(names, tensors, strict=True)]
         wanted = [(name, tensor) for name, tensor in wanted if tensor.requires_grad]
@@ -260,9 +262,8 @@ class _LayerSubject(_TorchSubject):
 
     def _call(self, x: Any, problem: Problem, states: list[Any]) -> tuple[Any, list[Any]]:
         """Run the module; the output padded again."""
-        from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-
         import torch
+        from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
         argument = x
         if self._packed:
@@ -287,9 +288,7 @@ class _LayerSubject(_TorchSubject):
         }
         finals = _stacked(results.state_n)
         named.update({f"{n}_n": Expected(a) for n, a in zip(letters, finals, strict=True)})
-        named["d_input"] = expected_d_input(
-            results, problem, semantics, batch_first=self._batch_first
-        )
+        named["d_input"] = expected_d_input(results, problem, batch_first=self._batch_first)
         if not problem.default_state:
             first = _stacked(results.d_state_0)
             named.update({f"d_{n}_0": Expected(a) for n, a in zip(letters, first, strict=True)})
@@ -377,7 +376,7 @@ _LAYER = re.compile(r"weight_ih_l(\d+)$")
 def _network(module: Any, nonlinearity: str | None) -> Network:
     """The function that a module's parameters are of."""
     own = dict(module.named_parameters())
-    cells = []
+    cells: list[AnyCell] = []
     while f"weight_ih_l{len(cells)}" in own:
         cells.append(_cell(module, own, f"_l{len(cells)}", nonlinearity))
     both = "weight_ih_l0_reverse" in own
@@ -402,7 +401,9 @@ def _cell(module: Any, own: Mapping[str, Any], suffix: str, nonlinearity: str | 
     if kind is RNN:
         options["activation"] = nonlinearity or getattr(module, "nonlinearity", "tanh")
     elif nonlinearity is not None:
-        raise TypeError(f"nonlinearity has value {nonlinearity!r}, expected None for a {kind.__name__}")
+        raise TypeError(
+            f"nonlinearity has value {nonlinearity!r}, expected None for a {kind.__name__}"
+        )
     cell: AnyCell = kind(inputs, hidden, **options)
     return cell
 
