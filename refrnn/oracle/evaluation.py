@@ -117,9 +117,7 @@ def stretched(
         d_output=d_output,
         mask=mask,
     )
-    results = _evaluated(
-        setting._replace(problem=longer), unroll, silent=~real if masked else None
-    )
+    results = _evaluated(setting._replace(problem=longer), unroll, silent=~real if masked else None)
     output = np.zeros((*mask.shape, results.output.shape[1]), problem.dtype)
     d_input = np.zeros((*mask.shape, results.d_input.shape[1]), problem.dtype)
     output[mask], d_input[mask] = results.output, results.d_input

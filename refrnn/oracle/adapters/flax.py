@@ -22,7 +22,16 @@ from ..problem import Problem
 from ..semantics import LAW, PROFILES, Semantics
 from ..subject import Expected, Subject
 from ..weights import LAYOUTS, Layout
-from .jax_subject import JaxSubject, Weights, draw, float_dtype, in_order, reversed_rows, x64
+from .jax_subject import (
+    JaxSubject,
+    Weights,
+    draw,
+    float_dtype,
+    generator,
+    in_order,
+    reversed_rows,
+    x64,
+)
 
 __all__ = ["adapt", "modules"]
 
@@ -100,7 +109,7 @@ def adapt(
 
 
 def modules() -> Iterator[tuple[str, Any]]:
-    """flax's own recurrent modules, one of each kind: what ``refrnn check flax`` runs."""
+    """What flax has itself, one of each kind: what ``refrnn check flax`` runs."""
     import jax
     from flax import linen, nnx
 
@@ -147,8 +156,8 @@ def _parts(module: Any, kind: str) -> list[_Part]:
     """The cell of every direction of a module."""
     from flax import linen, nnx
 
-    bases = (linen.RNNCellBase, nnx.RNNCellBase)
-    if isinstance(module, bases):
+    found: list[tuple[Any, tuple[str, ...]]]
+    if isinstance(module, (linen.RNNCellBase, nnx.RNNCellBase)):
         found = [(module, ())]
     elif hasattr(module, "cell"):
         found = [(module.cell, ("cell",))]
@@ -156,7 +165,9 @@ def _parts(module: Any, kind: str) -> list[_Part]:
         names = ("forward_rnn", "backward_rnn")
         found = [(getattr(getattr(module, n), "cell", None), (n, "cell")) for n in names]
         if module.forward_rnn is module.backward_rnn or found[0][0] is found[1][0]:
-            raise UnsupportedCase(f"{type(module).__name__} has the same weights in both directions")
+            raise UnsupportedCase(
+                f"{type(module).__name__} has the same weights in both directions"
+            )
     else:
         raise TypeError(
             f"{type(module).__name__} has neither a cell nor a forward_rnn and a backward_rnn, "
@@ -224,7 +235,7 @@ def _activation(function: Any, argument: str) -> Activation:
 
 
 def _merge(merge_fn: Callable[..., Any]) -> str:
-    """refrnn's name of what a Bidirectional does with its two outputs."""
+    """The name here of what a Bidirectional does with its two outputs."""
     a, b = np.array([[1.0, 5.0]], np.float32), np.array([[4.0, 2.0]], np.float32)
     results = dict(
         zip(MERGES, (np.concatenate([a, b], axis=1), a + b, a * b, (a + b) / 2), strict=True)
@@ -278,7 +289,7 @@ class _PureModule:
     ) -> _Read:
         """The weights of every direction; drawn from `seed` if it is given."""
         arrays = self._arrays(variables, parts, input_size)
-        rng = None if seed is None else np.random.default_rng(check_integer(seed, "seed", minimum=0))
+        rng = generator(seed)
         read = _Read([], [], float_dtype(next(iter(arrays.values())).dtype, "the module"))
         for part in parts:
             paths = [path for path in arrays if path[: len(part.prefix)] == part.prefix]
@@ -287,9 +298,7 @@ class _PureModule:
             cell = part.layout.cell(own, **_options(part.cell, part.layout))
             if rng is not None:
                 own = draw(part.layout, cell, read.dtype, rng)
-            full = {
-                name: self.separator.join([*part.prefix, *name.split("/")]) for name in own
-            }
+            full = {name: self.separator.join([*part.prefix, *name.split("/")]) for name in own}
             read.weights.append(Weights(part.layout, full, own))
             read.cells.append(cell)
         if arrays:
@@ -459,7 +468,9 @@ class _RnnSubject(_FlaxSubject):
             raise UnsupportedCase(f"the directions are of {cells[0]!r} and {cells[1]!r}")
         turned = not both and bool(getattr(module, "reverse", False))
         network = Network(
-            cells[:1], (False, True) if both else (turned,), _merge(module.merge_fn) if both else "concat"
+            cells[:1],
+            (False, True) if both else (turned,),
+            _merge(module.merge_fn) if both else "concat",
         )
         super().__init__(own, network, weights, dtype, compiled)
         self._lengths = check_bool(seq_lengths, "seq_lengths")
@@ -485,7 +496,9 @@ class _RnnSubject(_FlaxSubject):
             return_carry=True,
         )
         if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(f"the result has type {type(result).__name__}, expected (carry, outputs)")
+            raise TypeError(
+                f"the result has type {type(result).__name__}, expected (carry, outputs)"
+            )
         carry, outputs = result
         return outputs, in_order(carry, self._suffixes(), "the carry")
 

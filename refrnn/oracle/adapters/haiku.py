@@ -8,19 +8,24 @@ has no lengths: sequences of the same length are unrolled together, and there is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ...parameters import CellParameters
 from ...types import Array, IntArray
+from ...unroll import Packed
 from ...unroll.base import AnyCell, State
 from ...validation import check_bool, check_integer
+from ..evaluation import Setting, evaluate
+from ..mistakes import Mistake
 from ..network import Network, Results
 from ..problem import Problem
 from ..semantics import Semantics
 from ..subject import Expected, Subject
 from ..weights import LAYOUTS
-from .jax_subject import JaxSubject, Weights, draw, float_dtype, in_order, x64
+from .jax_subject import JaxSubject, Weights, draw, float_dtype, generator, in_order, x64
 
 __all__ = ["adapt", "core", "modules"]
 
@@ -77,8 +82,7 @@ def adapt(
             f"subject has type {type(transformed).__name__}, expected an hk.Transformed, or "
             "refrnn.oracle.adapters.haiku.core(lambda: hk.LSTM(5), input_size=3)"
         )
-    rng = None if seed is None else np.random.default_rng(check_integer(seed, "seed", minimum=0))
-    subject = _HaikuSubject(transformed, params, rng, reverse, time_major, compiled)
+    subject = _HaikuSubject(transformed, params, generator(seed), reverse, time_major, compiled)
     subject._always_states = True
     return subject
 
@@ -163,7 +167,7 @@ def core(
 
 
 def modules() -> Iterator[tuple[str, Any]]:
-    """haiku's own cores, one of each kind and option: what ``refrnn check haiku`` runs."""
+    """What haiku has itself, one of each kind and option: what ``refrnn check haiku`` runs."""
     import haiku as hk
 
     yield "VanillaRNN", core(lambda: hk.VanillaRNN(5), input_size=3)
@@ -213,6 +217,17 @@ class _HaikuSubject(JaxSubject):
     def _named(self, states: Sequence[State]) -> dict[str, Array]:
         return dict(zip(self._suffixes(), states[0], strict=True))
 
+    def mistakes(self, setting: Setting) -> Iterator[Mistake]:
+        """What can be wrong with the bias of f, of which a part is added at run time."""
+        added = self._weights[0].layout.forget_bias
+        if not added:
+            return
+        for words, factor, left in (
+            (f"the {added:g} that is added to the forget gate left out", 1.0, 0.0),
+            ("linear/b added twice", 2.0, added),
+        ):
+            yield Mistake(words, partial(_other_bias, setting, added, factor, left), self.semantics)
+
     def run(self, problem: Problem) -> Mapping[str, Any]:
         """Call it for the sequences of each length in turn; gradients of weights add up."""
         lengths, starts = problem.lengths, problem.batch.offsets[:-1]
@@ -260,9 +275,26 @@ class _HaikuSubject(JaxSubject):
             nested.setdefault(module, {})[own] = array
         result = self._transformed.apply(nested, None, x, state)
         if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(f"the result has type {type(result).__name__}, expected (output, state)")
+            raise TypeError(
+                f"the result has type {type(result).__name__}, expected (output, state)"
+            )
         output, final = result
         return output, in_order(final, self._suffixes(), "the final state")
+
+
+def _other_bias(setting: Setting, added: float, factor: float, left: float) -> Results:
+    """An LSTM whose own bias is multiplied, and what is added to that of f is something else."""
+    (own,), H = setting.parameters, setting.network.cells[0].hidden_size
+    forget = slice(H, 2 * H)
+    b_ih = own["b_ih"].copy()
+    b_ih[forget] -= added
+    b_ih *= factor
+    b_ih[forget] += left
+    changed = CellParameters({**own, "b_ih": b_ih})
+    results = evaluate(setting._replace(parameters=(changed,)), Packed())
+    (gradient,) = results.d_parameters
+    pulled = CellParameters({**gradient, "b_ih": factor * gradient["b_ih"]})
+    return results._replace(d_parameters=(pulled,))
 
 
 def _selected(problem: Problem, who: IntArray) -> Problem:

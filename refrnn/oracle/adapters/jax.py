@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...cells import GRU, LSTM, RNN
+from ...cells import LSTM
 from ...errors import UnsupportedCase
 from ...parameters import CellParameters
 from ...types import Array
@@ -186,10 +186,11 @@ def lstm(
     chosen = rnn.lstm_ref if f is None else f
     if not callable(chosen):
         raise TypeError(f"f has type {type(f).__name__}, expected a function of JAX")
-    if chosen is rnn.lstm and jax.default_backend() != "gpu":
+    backend = jax.default_backend()
+    if chosen is rnn.lstm and backend != "gpu":
         raise UnsupportedCase(
-            f"jax.experimental.rnn.lstm runs on cuDNN, and JAX has backend {jax.default_backend()}: "
-            "lstm_ref is the same function without it"
+            f"jax.experimental.rnn.lstm runs on cuDNN, and JAX has backend {backend}: lstm_ref is "
+            "the same function without it"
         )
     D = 2 if check_bool(bidirectional, "bidirectional") else 1
     H = check_integer(hidden_size, "hidden_size", minimum=1)
@@ -220,7 +221,7 @@ def modules() -> Iterator[tuple[str, Any]]:
     """What JAX has itself, with each option: what ``refrnn check jax`` runs."""
     import jax
 
-    sizes = {"input_size": 3, "hidden_size": 5}
+    sizes: dict[str, Any] = {"input_size": 3, "hidden_size": 5}
     yield "lstm_ref", lstm(**sizes)
     yield "lstm_ref stacked", lstm(num_layers=2, bidirectional=True, **sizes)
     yield "lstm_ref float64", lstm(dtype="float64", **sizes)
@@ -328,9 +329,9 @@ class _LstmSubject(JaxSubject):
         if self._flat:
             result = self._f(x, states["h"], states["c"], weights["weights"], told, *sizes)
         else:
-            names = list(self._weights[0].arrays)
             dicts = [
-                {run: weights[f"{name}[{run}]"] for run in range(network.num_runs)} for name in names
+                {run: weights[f"{name}[{run}]"] for run in range(network.num_runs)}
+                for name in self._weights[0].arrays
             ]
             result = self._f(x, states["h"], states["c"], *dicts, told, *sizes)
         if not isinstance(result, (tuple, list)) or len(result) != 3:

@@ -16,6 +16,7 @@ from ...errors import UnsupportedCase
 from ...parameters import CellParameters
 from ...types import Array, IntArray
 from ...unroll.base import AnyCell, State
+from ...validation import check_integer
 from ..network import Network, Results
 from ..padded import expected_d_input, expected_output
 from ..problem import Problem
@@ -23,7 +24,16 @@ from ..semantics import LAW, Semantics
 from ..subject import Expected
 from ..weights import Layout
 
-__all__ = ["JaxSubject", "Weights", "draw", "float_dtype", "x64"]
+__all__ = [
+    "JaxSubject",
+    "Weights",
+    "draw",
+    "float_dtype",
+    "generator",
+    "in_order",
+    "reversed_rows",
+    "x64",
+]
 
 
 class Weights(NamedTuple):
@@ -50,9 +60,9 @@ def x64(dtype: Any) -> Iterator[None]:
 
     if np.dtype(dtype) != np.float64:
         yield
-        return
-    with jax.enable_x64(True):
-        yield
+    else:
+        with jax.enable_x64(True):
+            yield
 
 
 def float_dtype(dtype: Any, owner: str) -> np.dtype[Any]:
@@ -66,13 +76,27 @@ def float_dtype(dtype: Any, owner: str) -> np.dtype[Any]:
     name = np.dtype(dtype).name
     if name not in ("float32", "float64"):
         raise UnsupportedCase(f"{owner} has dtype {name}, expected float32 or float64")
-    return np.dtype(name)
+    checked: np.dtype[Any] = np.dtype(name)
+    return checked
 
 
 def draw(layout: Layout, cell: AnyCell, dtype: Any, rng: np.random.Generator) -> dict[str, Array]:
     """Weights uniform in +-2/sqrt(H), as the framework keeps them: no bias is zero."""
     parameters = cell.init_parameters(rng, dtype, scale=2.0 / cell.hidden_size**0.5)
     return layout.to_foreign(cell, parameters)
+
+
+def generator(seed: int | None) -> np.random.Generator | None:
+    """What weights are drawn from; None for no seed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the seed is no integer, or negative.
+    """
+    if seed is None:
+        return None
+    return np.random.default_rng(check_integer(seed, "seed", minimum=0))
 
 
 class JaxSubject:
@@ -210,7 +234,8 @@ class JaxSubject:
 
     def _present_weights(self, results: Results) -> dict[str, Expected]:
         named = {}
-        for run, (own, gradient) in enumerate(zip(self._weights, results.d_parameters, strict=True)):
+        for run, own in enumerate(self._weights):
+            gradient = results.d_parameters[run]
             foreign = own.layout.gradient_to_foreign(self.network.cell(run), gradient)
             named.update({f"d_{own.names[name]}": Expected(a) for name, a in foreign.items()})
         return named
