@@ -162,7 +162,7 @@ def core(
         params = _zeros(transformed, size, own_dtype)
         rng = np.random.default_rng(0)
     subject = _HaikuSubject(transformed, params, rng, reverse, time_major, compiled)
-    subject.title += f", {unroll}_unroll"
+    subject.title += f", {unroll}_unroll{', reversed' if reverse else ''}"
     return subject
 
 
@@ -201,7 +201,9 @@ class _HaikuSubject(JaxSubject):
         if rng is not None:
             weights = weights._replace(arrays=draw(weights.layout, cell, dtype, rng))
         network = Network([cell], (check_bool(reverse, "reverse"),))
-        title = f"{weights.layout.name}, {network!r}"
+        import haiku as hk
+
+        title = f"{weights.layout.name} of dm-haiku {hk.__version__}"
         super().__init__(title, network, [weights], dtype, check_bool(compiled, "compiled"))
         self._transformed = transformed
         self._batch_first = not check_bool(time_major, "time_major")

@@ -232,6 +232,13 @@ def modules() -> Iterator[tuple[str, Any]]:
         yield "lstm stacked", lstm(rnn.lstm, num_layers=2, bidirectional=True, **sizes)
 
 
+def _version() -> str:
+    """The version of JAX that is installed."""
+    import jax
+
+    return str(jax.__version__)
+
+
 class _FunctionSubject(JaxSubject):
     """A function under refrnn's names."""
 
@@ -247,7 +254,8 @@ class _FunctionSubject(JaxSubject):
         compiled: bool,
     ) -> None:
         name = getattr(f, "__qualname__", None) or getattr(f, "__name__", type(f).__name__)
-        super().__init__(f"jax {name} as {network.cells[0]}", network, [], dtype, compiled)
+        title = f"{name} as {network.cells[0]}, jax {_version()}"
+        super().__init__(title, network, [], dtype, compiled)
         self._f = f
         self._parameters = parameters
 
@@ -305,8 +313,8 @@ class _LstmSubject(JaxSubject):
         name = getattr(f, "__name__", type(f).__name__)
         H, L, D = network.cells[0].hidden_size, len(network.cells), network.num_directions
         title = (
-            f"jax {name}(input_size={network.input_size}, hidden_size={H}, num_layers={L}, "
-            f"bidirectional={D == 2})"
+            f"{name}(input_size={network.input_size}, hidden_size={H}, num_layers={L}, "
+            f"bidirectional={D == 2}) of jax {_version()}"
         )
         # it has jax.jit inside, and Python control flow of its callers need not be traced
         super().__init__(title, network, weights, dtype, compiled=True)
