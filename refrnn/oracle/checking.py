@@ -99,7 +99,7 @@ class _Trial:
         self._setting = setting
         self.name = setting.problem.name
         self.alternatives: dict[str, tuple[str, ...]] = {}
-        self._truths: dict[Semantics, Truth | None] = {}
+        self._truths: dict[Semantics, tuple[Truth, Semantics]] = {}
         self.entries = self._run()
 
     @property
@@ -130,7 +130,7 @@ class _Trial:
 
     def _compared(self, got: dict[str, Any]) -> list[Entry]:
         """Every array against the law; what differs, against the profile; the rest is wrong."""
-        lawful = truth_of(self._setting._replace(semantics=LAW), self._present(LAW))
+        lawful = self._truth(LAW)
         entries, arrays = [], {}
         for name in lawful.expected:
             entry = self._shape_entry(name, got.pop(name, None), lawful.expected[name])
@@ -184,10 +184,7 @@ class _Trial:
         self, lawful: Truth, arrays: Mapping[str, Array], compared: list[Entry]
     ) -> list[Entry]:
         """What differs from the law, held to what the subject does on purpose."""
-        profile = self._setting.semantics
-        meant = self._meant(profile)
-        if meant is None:
-            return compared
+        meant, profile = self._meant(self._setting.semantics)
         dtype = self._computed_in(profile)
         entries = []
         for entry in compared:
@@ -210,25 +207,32 @@ class _Trial:
         own = self._subject.dtype
         return np.dtype(profile.float64) if own == np.float64 else own
 
-    def _meant(self, profile: Semantics) -> Truth | None:
-        """The reference under a profile; None where what it says has no numbers."""
+    def _meant(self, profile: Semantics) -> tuple[Truth, Semantics]:
+        """The reference under a profile, and the profile that it is under.
+
+        Where the final state of an empty sequence comes from padding that is NaN, the profile has
+        no number for it, and the law answers that question.
+        """
         if profile not in self._truths:
-            setting = self._setting._replace(semantics=profile)
             try:
-                self._truths[profile] = truth_of(setting, self._present(profile))
-            except ValueError:  # the padding that it counts as data is NaN
-                self._truths[profile] = None
+                self._truths[profile] = self._truth(profile), profile
+            except ValueError:
+                lawful = profile.lawful("empty")
+                self._truths[profile] = self._truth(lawful), lawful
         return self._truths[profile]
+
+    def _truth(self, profile: Semantics) -> Truth:
+        """The reference under some semantics, in the subject's layout."""
+        return truth_of(self._setting._replace(semantics=profile), self._present(profile))
 
     def _reasons(self, tensor: str, array: Array) -> str:
         """Which of the profile's differences this array needs in order to agree."""
         profile = self._setting.semantics
         needed = []
         for field in profile.differing_fields():
-            without = profile.lawful(field)
-            meant = self._meant(without)
+            meant, without = self._meant(profile.lawful(field))
             dtype = self._computed_in(without)
-            if meant is not None and not meant.deviation(tensor, array, dtype).ok:
+            if not meant.deviation(tensor, array, dtype).ok:
                 needed.append(WORDS[field, getattr(profile, field)])
         return "; ".join(needed) or "; ".join(profile.differences())
 
@@ -237,11 +241,7 @@ class _Trial:
     ) -> dict[str, tuple[str, ...]]:
         """What the arrays that are wrong may be."""
         setting, subject = self._setting, self._subject
-        profile = setting.semantics
-        meant = self._meant(profile)
-        if meant is None:
-            profile = LAW
-            meant = truth_of(setting._replace(semantics=LAW), self._present(LAW))
+        meant, profile = self._meant(setting.semantics)
         wide = setting._replace(
             parameters=tuple(p.astype(np.float64) for p in setting.parameters),
             problem=setting.problem.astype(np.float64),

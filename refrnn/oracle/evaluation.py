@@ -55,16 +55,29 @@ def evaluate(
     -------
     Results
     """
-    network, parameters, problem, meant = setting
+    problem, meant = setting.problem, setting.semantics
     empty = problem.lengths == 0
     if meant.empty == "padding" and empty.any():
         mask = problem.mask | empty[:, None]
-        return stretched(setting._replace(semantics=meant.lawful("empty")), mask, unroll)
-    run = network.forward(
-        parameters, problem.batch, problem.state_0, PerSequence() if unroll is None else unroll
-    )
+        masked = meant.padded_output == "zero"  # above the lowest layer the padding is zeros then
+        lawful = setting._replace(semantics=meant.lawful("empty"))
+        return stretched(lawful, mask, unroll, masked=masked)
+    return _evaluated(setting, unroll, tapes)
+
+
+def _evaluated(
+    setting: Setting,
+    unroll: str | Unroll | None,
+    tapes: Callable[[Sequence[Tape]], Sequence[Tape]] | None = None,
+    silent: BoolArray | None = None,
+) -> Results:
+    """Run a problem as it stands."""
+    network, parameters, problem, meant = setting
+    empty = problem.lengths == 0
+    walk = PerSequence() if unroll is None else unroll
+    run = network.forward(parameters, problem.batch, problem.state_0, walk, silent)
     changed = None if tapes is None else tapes(run.tapes)
-    results = network.backward(run, problem.d_output, problem.d_state_n, changed)
+    results = network.backward(run, problem.d_output, problem.d_state_n, changed, silent)
     if meant.empty == "zeros":
         results = results._replace(
             state_n=_zeroed(results.state_n, empty), d_state_0=_zeroed(results.d_state_0, empty)
@@ -72,7 +85,13 @@ def evaluate(
     return results
 
 
-def stretched(setting: Setting, mask: BoolArray, unroll: str | Unroll | None = None) -> Results:
+def stretched(
+    setting: Setting,
+    mask: BoolArray,
+    unroll: str | Unroll | None = None,
+    *,
+    masked: bool = False,
+) -> Results:
     """Run a problem as if the padded steps in `mask` were real ones.
 
     Parameters
@@ -81,6 +100,8 @@ def stretched(setting: Setting, mask: BoolArray, unroll: str | Unroll | None = N
     mask : ndarray of bool, shape (B, T)
         At least the problem's own mask.
     unroll : str or Unroll, optional
+    masked : bool
+        Whether every layer puts out zeros at those steps.
 
     Returns
     -------
@@ -96,14 +117,14 @@ def stretched(setting: Setting, mask: BoolArray, unroll: str | Unroll | None = N
         d_output=d_output,
         mask=mask,
     )
-    results = evaluate(setting._replace(problem=longer), unroll)
+    results = _evaluated(setting._replace(problem=longer), unroll, silent=~real if masked else None)
     output = np.zeros((*mask.shape, results.output.shape[1]), problem.dtype)
     d_input = np.zeros((*mask.shape, results.d_input.shape[1]), problem.dtype)
     output[mask], d_input[mask] = results.output, results.d_input
     return results._replace(
         output=results.output[real],
         d_input=results.d_input[real],
-        at_padding=AtPadding(output, d_input),
+        at_padding=AtPadding(None if masked else output, d_input),
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..cells import Cell
 from ..parameters import CellParameters
 from ..ragged import RaggedBatch
-from ..types import Array
+from ..types import Array, BoolArray
 from ..unroll import Gradients, Run, Tape, Unroll, backward, forward
 from ..unroll.base import AnyCell, State
 
@@ -172,6 +172,7 @@ class Network:
         batch: RaggedBatch,
         state_0: Sequence[State],
         unroll: str | Unroll = "per_sequence",
+        silent: BoolArray | None = None,
     ) -> NetworkRun:
         """Run every layer and direction.
 
@@ -181,6 +182,9 @@ class Network:
         batch : RaggedBatch
         state_0 : sequence of L*D states, each a tuple of ndarrays (B, size)
         unroll : str or Unroll
+        silent : ndarray of bool, shape (N,), optional
+            Rows for which every layer puts out zeros, though its states go through them: padding
+            that is stepped and masked.
 
         Returns
         -------
@@ -201,6 +205,8 @@ class Network:
             )
             if number % D == D - 1:  # the layer is complete: its output goes up
                 merged = self._merged([run.output.values for run in runs[-D:]])
+                if silent is not None:
+                    merged = np.where(silent[:, None], merged.dtype.type(0), merged)
                 batch = batch.with_values(merged)
         return NetworkRun(batch, tuple(run.state_n for run in runs), tuple(runs))
 
@@ -210,6 +216,7 @@ class Network:
         d_output: Array,
         d_state_n: Sequence[State],
         tapes: Sequence[Tape] | None = None,
+        silent: BoolArray | None = None,
     ) -> Results:
         """Walk a run back.
 
@@ -221,6 +228,8 @@ class Network:
         tapes : sequence of Tape, optional
             Other tapes than the run's own: how a backward pass is imitated that takes its numbers
             from the wrong places.
+        silent : ndarray of bool, shape (N,), optional
+            As :meth:`forward` was given it.
 
         Returns
         -------
@@ -232,6 +241,8 @@ class Network:
         d_y = d_output
         for layer in reversed(range(len(self.cells))):
             numbers = range(layer * D, layer * D + D)
+            if silent is not None:
+                d_y = np.where(silent[:, None], d_y.dtype.type(0), d_y)
             outputs = [run.runs[number].output.values for number in numbers]
             parts = self._merged_backward(outputs, d_y)
             for number, part in zip(numbers, parts, strict=True):

@@ -103,6 +103,8 @@ PROFILES: dict[str, Semantics] = {
         Semantics("keras", padded_output="repeat", refuses=("no step", "no sequence")),
         # flax.linen.RNN gathers carry[length - 1] and masks no output
         Semantics("flax", empty="padding", padded_output="any", refuses=("holes",)),
+        # jax.experimental.rnn.lstm_ref gathers as flax does, and masks its outputs
+        Semantics("lstm_ref", empty="padding", refuses=("holes",)),
     )
 }
 

@@ -94,3 +94,28 @@ def test_it_says_what_it_is():
         shown = repr(Network([rr.GRU(2, 3)], reverse, merge))
         assert "GRU(2, 3)" in shown
         assert ("merge='sum'" in shown) == (merge == "sum")
+
+
+def test_silent_rows_are_zeros_to_the_layer_above_and_pass_nothing_down():
+    network = Network([rr.RNN(3, 4), rr.RNN(4, 4)])
+    rng = np.random.default_rng(0)
+    parameters = [cell.init_parameters(rng) for cell in network.cells]
+    batch = rr.RaggedBatch.from_sequences([rng.normal(size=(n, 3)) for n in (3, 2)])
+    states = [c.state_type(rng.normal(size=(2, 4))) for c in network.cells]
+    silent = np.array([False, False, False, True, True])
+    run = network.forward(parameters, batch, states, silent=silent)
+    one = {"unroll": "per_sequence"}
+    lower = rr.forward(network.cells[0], parameters[0], batch, states[0], **one)
+    zeroed = np.where(silent[:, None], 0, lower.output.values)
+    above = batch.with_values(zeroed)
+    upper = rr.forward(network.cells[1], parameters[1], above, states[1], **one)
+    assert np.array_equal(run.state_n[1].h, upper.state_n.h)
+    assert not run.output.values[silent].any()
+    d_output, d_state_n = rng.normal(size=(5, 4)), [type(s)(np.ones((2, 4))) for s in states]
+    d_state_n[0] = type(states[0])(np.zeros((2, 4)))
+    results = network.backward(run, d_output, d_state_n, silent=silent)
+    assert not results.d_input[silent].any()
+    assert results.d_input[~silent].all()
+    kept = np.where(silent[:, None], 0, d_output)
+    expected = rr.backward(upper.tape, kept, d_state_n[1])
+    assert np.array_equal(results.d_parameters[1].W_hh, expected.parameters.W_hh)

@@ -21,6 +21,7 @@ ADAPTERS: dict[str, str] = {
     "flax": "flax",
     "haiku": "haiku",
     "jax": "jax",
+    "jaxlib": "jax",  # of a function that jax.jit has been given
     "keras": "keras",
     "tensorflow": "tensorflow",
     "onnx": "onnx",
