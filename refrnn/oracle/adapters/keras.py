@@ -128,8 +128,7 @@ class _Layer:
         if inner is not layer:
             own = [type(inner).__name__, f"merge_mode={layer.merge_mode!r}", *own]
         return (
-            f"keras {keras.__version__} {type(layer).__name__}({', '.join(own)}) "
-            f"on {self._backend}"
+            f"keras {keras.__version__} {type(layer).__name__}({', '.join(own)}) on {self._backend}"
         )
 
     def parameters(self) -> tuple[CellParameters, ...]:
