@@ -215,7 +215,7 @@ def test_what_a_layer_does_not_return_is_not_compared(found):
 REFUSALS = {
     "not built": "ValueError: input_size is None, expected a number: the layer is not built",
     "other size": "ValueError: input_size has value 4, expected 3: the layer is built",
-    "stateful": "UnsupportedCase: stateful=True: what the layer returns depends on the calls before",
+    "stateful": "UnsupportedCase: stateful=True: what the layer returns depends on the calls",
     "float16": "UnsupportedCase: the layer has dtype mixed_float16, expected float32 or float64",
     "activation": "UnsupportedCase: activation is 'selu', expected one of tanh, sigmoid",
     "mul": "UnsupportedCase: merge_mode='mul' with return_sequences=False multiplies",
