@@ -46,13 +46,17 @@ if TYPE_CHECKING:
         comparison,
         datasets,
         gradcheck,
+        interop,
         lanes,
         layers,
         losses,
         optimizers,
+        oracle,
         packing,
         padding,
+        testing,
         tolerances,
+        vectors,
     )
 
 # loaded at first use: `import refrnn` costs what a reference library needs and no more
@@ -64,14 +68,17 @@ _ROOMS = (
     "comparison",
     "datasets",
     "gradcheck",
+    "interop",
     "lanes",
     "layers",
     "losses",
     "optimizers",
+    "oracle",
     "packing",
     "padding",
     "testing",
     "tolerances",
+    "vectors",
 )
 
 __all__ = [
@@ -106,13 +113,17 @@ __all__ = [
     "datasets",
     "forward",
     "gradcheck",
+    "interop",
     "lanes",
     "layers",
     "losses",
     "optimizers",
+    "oracle",
     "packing",
     "padding",
+    "testing",
     "tolerances",
+    "vectors",
 ]
 
 

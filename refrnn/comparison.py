@@ -18,7 +18,7 @@ from .arithmetic import MonteCarlo
 from .parameters import CellParameters
 from .ragged import RaggedBatch
 from .tolerances import Deviation, deviation
-from .types import Array
+from .types import Array, IntArray
 from .unroll import Gradients, Packed, PerSequence, Run, Unroll, backward, forward
 from .unroll.base import AnyCell, State
 
@@ -62,6 +62,16 @@ class Case(NamedTuple):
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the case: that of its batch."""
         return self.batch.dtype
+
+    @property
+    def values(self) -> Array:
+        """The input rows, shape (N, I): those of the batch, read-only."""
+        return self.batch.values
+
+    @property
+    def lengths(self) -> IntArray:
+        """Steps of each sequence, int64, shape (B,): those of the batch, read-only."""
+        return self.batch.lengths
 
     def astype(self, dtype: Any) -> Case:
         """The same case with every array converted."""
@@ -107,10 +117,29 @@ def run_case(case: Case, unroll: str | Unroll) -> Results:
     ValueError
         If the output or the gradient of the input has other lengths than the batch.
     """
+    results = name_results(case, *run_both_ways(case, unroll))
+    for name, array in results.items():
+        if array.dtype != case.dtype:
+            raise TypeError(f"{name} has dtype {array.dtype}, expected {case.dtype} as the batch")
+    return results
+
+
+def run_both_ways(case: Case, unroll: str | Unroll) -> tuple[Run, Gradients]:
+    """Run a case forward and backward; nothing is said of what comes out."""
     run = forward(
         case.cell, case.parameters, case.batch, case.state_0, reverse=case.reverse, unroll=unroll
     )
-    gradients = backward(run.tape, case.d_output, case.d_state_n)
+    return run, backward(run.tape, case.d_output, case.d_state_n)
+
+
+def name_results(case: Case, run: Run, gradients: Gradients) -> Results:
+    """Name the results of a run, as :func:`run_case` does, whatever their dtypes and shapes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a result is of another kind, or has other lengths, as in :func:`run_case`.
+    """
     _check_kinds(case, run, gradients)
     names = case.cell.state_names
     results = {"output": run.output.values}
@@ -118,9 +147,6 @@ def run_case(case: Case, unroll: str | Unroll) -> Results:
     results["d_input"] = gradients.input.values
     results.update({f"d_{n}_0": a for n, a in zip(names, gradients.state_0, strict=True)})
     results.update({f"d_{n}": a for n, a in gradients.parameters.items()})
-    for name, array in results.items():
-        if array.dtype != case.dtype:
-            raise TypeError(f"{name} has dtype {array.dtype}, expected {case.dtype} as the batch")
     return results
 
 

@@ -34,6 +34,14 @@ def make_case(cell: Any, dtype: str = "float64", lengths: Any = LENGTHS) -> Case
     ).astype(dtype)
 
 
+def test_a_case_gives_the_rows_and_lengths_of_its_batch() -> None:
+    case = make_case(rr.GRU(3, 5), "float32")
+    assert case.values is case.batch.values
+    assert case.lengths is case.batch.lengths
+    assert case.values.shape == (sum(LENGTHS), 3)
+    assert case.lengths.tolist() == LENGTHS
+
+
 CELLS = [
     rr.RNN(3, 5),
     rr.RNN(3, 5, activation="relu"),

@@ -26,7 +26,7 @@ from refrnn.cases import random_case
 from refrnn.comparison import Case, Results, reference
 from refrnn.testing.rearranging import take
 
-from . import test_mpmath as fifty_digits
+from . import test_mpmath as decimal_context
 from .mpmath_oracle import Act
 from .planted_bugs import FOUND_ALONE, ORACLE, PLANTED_BUGS, PlantedBug
 from .test_mpmath import GRU, LSTM, RNN, Row
@@ -190,11 +190,11 @@ class Known(NamedTuple):
 
 
 def _known(row: Row, case: Case, allowed: float | None = None) -> Known:
-    exact = fifty_digits.exact_results(row, case)
+    exact = decimal_context.exact_results(row, case)
     if allowed is not None:
         return Known(case, exact, dict.fromkeys(exact, allowed))
     truth = reference(case)
-    found = fifty_digits.deviations(case, exact, exact, truth)
+    found = decimal_context.deviations(case, exact, exact, truth)
     return Known(case, exact, {one.name: one.tolerance for one in found})
 
 
@@ -203,7 +203,7 @@ def _with_biases(row: Row, biases: Sequence[float], weight: float) -> Case:
 
     A length of 0 hands the final state's cotangent through, beside which tiny gradients vanish.
     """
-    case = take(fifty_digits.as_case(row, "float64"), np.array([0, 2, 3]))
+    case = take(decimal_context.as_case(row, "float64"), np.array([0, 2, 3]))
     arrays = {name: weight * array for name, array in case.parameters.items()}
     arrays["b_ih"] = np.repeat(np.array(biases), case.cell.hidden_size)
     arrays["b_hh"] = np.zeros_like(arrays["b_hh"])
@@ -221,7 +221,7 @@ def known_cases() -> list[Known]:
         Row("before", GRU._replace(reset_after=False), reverse=True),
         Row("tanh", RNN),
     ]
-    known = [_known(row, fifty_digits.as_case(row, "float64")) for row in rows]
+    known = [_known(row, decimal_context.as_case(row, "float64")) for row in rows]
     saturated = [
         (Row("saturated", RNN), [40.0]),
         (Row("saturated", LSTM), [40.0] * 4),

@@ -22,6 +22,7 @@ _COMMANDS = {
     "info": "Show versions, BLAS, unrolls, native parts and extras, and why something is missing.",
     "lengths": "Show what padding wastes on your lengths, and what bucketing and lanes save.",
     "bench": "Time the unrolls, and other libraries beside them.",
+    "export": "Write test vectors for implementations in any language.",
 }
 
 _EPILOG = """\

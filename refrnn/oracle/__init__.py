@@ -58,8 +58,8 @@ def check(
     Parameters
     ----------
     subject : object
-        A framework's module (PyTorch, flax, haiku, Keras, MLX, an ONNX node or model, ...), a
-        :class:`Subject`, or a plain function ``f(case) -> Result`` of NumPy arrays.
+        A framework's module (PyTorch, flax, haiku, Keras, MLX, an ONNX node, a model or the path of
+        one, ...), a :class:`Subject`, or a plain function ``f(case) -> Result`` of NumPy arrays.
     batch : RaggedBatch, Problem, or iterable of Problem, optional
         What to run it on; the standard set of hard ragged problems if None. A RaggedBatch, in the
         subject's dtype, gets random initial states and cotangents.
@@ -92,13 +92,13 @@ def check(
     >>> from refrnn.comparison import run_case
     >>> from refrnn.oracle import Result, check
     >>> def mine(case):
-    ...     r = run_case(case, "packed")
-    ...     return Result(r["output"], (r["h_n"],), r["d_input"], d_parameters={"W_hh": r["d_W_hh"].T})
+    ...     found = run_case(case, "packed")
+    ...     return Result(found["output"], d_parameters={"W_hh": 2 * found["d_W_hh"]})
     >>> report = check(mine, cell=rr.RNN(3, 4))
     >>> report.ok
     False
-    >>> print(report.failures[0])
-    d_W_hh, in 9 problems (unsorted, length_0_and_1, all_equal and 6 more): it is the transpose of the reference
+    >>> report.failures[0].tensors, report.failures[0].words
+    (('d_W_hh',), 'it is 2 times the reference')
     """
     return check_subject(
         adapt(subject, **options), batch, semantics, progress or (lambda name, done, total: None)

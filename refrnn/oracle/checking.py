@@ -251,7 +251,8 @@ class _Trial:
         def present(results: Results, other: Semantics) -> Mapping[str, Expected]:
             return subject.present(results, setting.problem, other)
 
-        return diagnose(wide, meant, arrays, wrong, present, self._computed_in(profile))
+        own = getattr(subject, "mistakes", None)
+        return diagnose(wide, meant, arrays, wrong, present, self._computed_in(profile), own)
 
 
 def _ulps(found: Deviation, dtype: np.dtype[Any]) -> float:

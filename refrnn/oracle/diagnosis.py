@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import numpy as np
 from ..tolerances import Deviation
 from ..types import Array
 from .evaluation import Setting
-from .mistakes import mistakes
+from .mistakes import Mistake, mistakes
 from .network import Results
 from .reference import Truth
 from .semantics import Semantics
@@ -45,6 +46,7 @@ def diagnose(
     wrong: Iterable[str],
     present: PresentAs,
     dtype: Any,
+    own: Callable[[Setting], Iterable[Mistake]] | None = None,
 ) -> dict[str, tuple[str, ...]]:
     """Try the classic mistakes on the arrays that differ.
 
@@ -62,6 +64,8 @@ def diagnose(
         A subject's layout of results under given semantics.
     dtype : dtype
         What `got` was computed in.
+    own : callable, optional
+        Mistakes that only this subject can make, tried after those that everybody makes.
 
     Returns
     -------
@@ -75,7 +79,8 @@ def diagnose(
     tried = []
     hopeless = all(_is_single(truth, name, got[name], dtype) for name in names)
     hopeless = hopeless or not any(np.isfinite(got[name]).all() for name in names)
-    for words, presented in () if hopeless else _presented(setting, present):
+    candidates = itertools.chain(mistakes(setting), () if own is None else own(setting))
+    for words, presented in () if hopeless else _presented(candidates, present):
         explains = _compared(truth, got, names, presented, dtype)
         if explains:
             whole = len(explains) == len(names)
@@ -126,10 +131,10 @@ def _sentences(
 
 
 def _presented(
-    setting: Setting, present: PresentAs
+    candidates: Iterable[Mistake], present: PresentAs
 ) -> Iterable[tuple[str, Mapping[str, Expected]]]:
     """Every mistake that can be computed here, in the subject's layout."""
-    for mistake in mistakes(setting):
+    for mistake in candidates:
         try:
             with np.errstate(all="ignore"):
                 presented = present(mistake.results(), mistake.semantics)
@@ -256,7 +261,8 @@ def _differing(truth: Truth, name: str, got: Array, dtype: Any) -> Array:
         error = np.abs(got - expected.array)
     if expected.compared is not None:
         error = np.where(expected.compared, error, 0)
-    return ~(error <= truth.deviation(name, got, dtype).tolerance)
+    bad: Array = ~(error <= truth.deviation(name, got, dtype).tolerance)
+    return bad
 
 
 def _is_single(truth: Truth, name: str, got: Array, dtype: Any) -> bool:
@@ -271,6 +277,6 @@ def _described(truth: Truth, name: str, got: Array, dtype: Any) -> str:
     text = f"{count} of {bad.size} elements differ{'s' * (count == 1)}"
     for axis in range(bad.ndim if count > 1 else 0):
         hit = np.flatnonzero(bad.any(axis=tuple(a for a in range(bad.ndim) if a != axis)))
-        if bad.ndim > 1 and len(hit) == 1:
+        if bad.ndim > 1 and len(hit) == 1 and bad.shape[axis] > 1:
             text += f", all at index {hit[0]} of axis {axis}"
     return f"{text}, and no mistake that was tried explains it"

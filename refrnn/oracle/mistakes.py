@@ -18,7 +18,7 @@ import numpy as np
 from ..cells import GRU, LSTM
 from ..parameters import CellParameters
 from ..ragged import RaggedBatch
-from ..types import IntArray
+from ..types import Array, IntArray
 from ..unroll import Packed, PerSequence, Tape, backward, forward
 from ..unroll.base import AnyCell, State
 from .evaluation import Setting, evaluate, stretched
@@ -83,6 +83,7 @@ _SEMANTICS = (
     ("empty", "padding"),
     ("padded_output", "zero"),
     ("padded_output", "repeat"),
+    ("padded_output", "any"),
     ("padded_output", "state"),
 )
 _LAWFUL = {
@@ -147,20 +148,18 @@ def _weights(setting: Setting) -> _Mistakes:
 def _times(setting: Setting) -> _Mistakes:
     """Lengths that are not kept."""
     problem = setting.problem
-    everywhere = np.ones_like(problem.mask)
     if not problem.mask.all():
-        yield "lengths ignored, padding stepped like data,", lambda: _padded(setting, everywhere)
-        if setting.network.reverse[-1]:
-            yield (
-                "the reverse direction started in the padding, not at the last valid step,",
-                lambda: _reverse_from_padding(setting),
-            )
-        if not setting.network.reverse[0]:
-            yield (
-                "the final state taken from the padding",
-                lambda: _final_state_from_padding(setting),
-            )
-        yield "the final state read at the last padded step", lambda: _final_state_zero(setting)
+        for padding, what in ((None, "padding"), (np.zeros_like(problem.padding), "zero padding")):
+            stepped = partial(_padded, setting, padding)
+            yield f"lengths ignored, {what} stepped like data,", stepped
+            if setting.network.reverse[-1]:
+                yield (
+                    f"the reverse direction started in the {what}, not at the last valid step,",
+                    partial(_reverse_from_padding, setting, padding),
+                )
+            if not setting.network.reverse[0]:
+                yield f"the final state taken from the {what}", partial(_hidden, stepped)
+        yield "the final state read at the last padded step", partial(_final_state_zero, setting)
     flipped = tuple(not reverse for reverse in setting.network.reverse)
     if len(flipped) == 1:
         other = Network(setting.network.cells, flipped)
@@ -169,7 +168,7 @@ def _times(setting: Setting) -> _Mistakes:
     if not np.array_equal(order, np.arange(len(order))):
         yield (
             "final states left in the order of sorted sequences",
-            lambda: _in_order(setting, order),
+            partial(_in_order, setting, order),
         )
 
 
@@ -181,10 +180,11 @@ def _states(setting: Setting) -> _Mistakes:
         ignored = setting._replace(problem=problem._replace(state_0=zeros))
         yield "initial states ignored", lambda: _no_initial(evaluate(ignored, _UNROLL))
     if all(len(s) == 2 and s[0].shape == s[1].shape for s in problem.state_0):
-        swap = setting._replace(
-            problem=problem._replace(state_0=tuple(type(s)(s[1], s[0]) for s in problem.state_0))
-        )
+        swap = setting._replace(problem=problem._replace(state_0=_exchanged(problem.state_0)))
         yield "h_0 and c_0 in each other's place", lambda: _swapped_back(evaluate(swap, _UNROLL))
+        other = setting._replace(problem=problem._replace(d_state_n=_exchanged(problem.d_state_n)))
+        yield "h_n and c_n in each other's place", lambda: _finals_swapped(evaluate(other, _UNROLL))
+        yield "h_n given back as c_n too", partial(_hidden_twice, setting)
 
 
 def _equations(setting: Setting) -> _Mistakes:
@@ -421,19 +421,21 @@ def _other_options(network: Network, options: dict[str, Any]) -> Network:
     return Network(cells, network.reverse, network.merge)
 
 
-def _padded(setting: Setting, mask: Any) -> Results:
-    return stretched(setting, mask, _UNROLL)
+def _padded(setting: Setting, padding: Array | None) -> Results:
+    """Every step of the padded array stepped, with what the problem has in its padding, or this."""
+    problem = setting.problem
+    given = problem if padding is None else problem._replace(padding=padding)
+    results = stretched(setting._replace(problem=given), np.ones_like(problem.mask), _UNROLL)
+    if padding is None or results.at_padding is None:
+        return results
+    return results._replace(at_padding=results.at_padding._replace(d_input=None))
 
 
-def _final_state_from_padding(setting: Setting) -> Results:
-    """The padding stepped, and its outputs hidden."""
-    return _hidden(_padded(setting, np.ones_like(setting.problem.mask)))
-
-
-def _hidden(stepped: Results) -> Results:
+def _hidden(stepped: Callable[[], Results]) -> Results:
     """Results of stepping the padding whose outputs there are not shown; the gradients are."""
-    assert stepped.at_padding is not None
-    return stepped._replace(at_padding=stepped.at_padding._replace(output=None))
+    results = stepped()
+    assert results.at_padding is not None
+    return results._replace(at_padding=results.at_padding._replace(output=None))
 
 
 def _final_state_zero(setting: Setting) -> Results:
@@ -449,42 +451,41 @@ def _final_state_zero(setting: Setting) -> Results:
     return results._replace(state_n=unread(results.state_n))
 
 
-def _reverse_from_padding(setting: Setting) -> Results:
-    """The reverse runs step the padding first; the forward runs keep their lengths.
+def _reverse_from_padding(setting: Setting, padding: Array | None) -> Results:
+    """The reverse run steps the padding first; the forward run keeps its lengths.
 
-    With two directions only the lowest layer is told apart, so one layer is all that is tried.
+    With two directions this is worked out for one layer whose outputs stand side by side.
     """
     network = setting.network
+    if network.num_directions == 1:
+        return _hidden(partial(_padded, setting, padding))
     if len(network.cells) > 1 or network.merge != "concat":
         raise NotImplementedError
-    everywhere = np.ones_like(setting.problem.mask)
-    if network.num_directions == 1:
-        return _hidden(_padded(setting, everywhere))
-    right = evaluate(_one_way(setting, 0), _UNROLL)
-    stepped = _hidden(_padded(_one_way(setting, 1), everywhere))
-    half = network.cells[0].output_size
-    return right._replace(
-        output=np.concatenate([right.output[:, :half], stepped.output[:, half:]], axis=1),
-        state_n=(right.state_n[0], stepped.state_n[1]),
-        d_input=right.d_input + stepped.d_input,
-        d_state_0=(right.d_state_0[0], stepped.d_state_0[1]),
-        d_parameters=(right.d_parameters[0], stepped.d_parameters[1]),
-        at_padding=stepped.at_padding,
+    right = evaluate(_one_direction(setting, 0), _UNROLL)
+    wrong = _hidden(partial(_padded, _one_direction(setting, 1), padding))
+    return Results(
+        np.concatenate([right.output, wrong.output], axis=1),
+        right.state_n + wrong.state_n,
+        right.d_input + wrong.d_input,
+        right.d_state_0 + wrong.d_state_0,
+        right.d_parameters + wrong.d_parameters,
+        wrong.at_padding,
     )
 
 
-def _one_way(setting: Setting, direction: int) -> Setting:
-    """A setting of one layer with the cotangents of one direction alone."""
-    problem = setting.problem
-    d_output = np.zeros_like(problem.d_output)
-    half = setting.network.cells[0].output_size
-    own = slice(direction * half, (direction + 1) * half)
-    d_output[:, own] = problem.d_output[:, own]
-    d_state_n = tuple(
-        state if run == direction else type(state)(*map(np.zeros_like, state))
-        for run, state in enumerate(problem.d_state_n)
+def _one_direction(setting: Setting, number: int) -> Setting:
+    """One of the two directions of a layer by itself."""
+    network, problem = setting.network, setting.problem
+    one = slice(number, number + 1)
+    return setting._replace(
+        network=Network(network.cells, network.reverse[one]),
+        parameters=setting.parameters[one],
+        problem=problem._replace(
+            state_0=problem.state_0[one],
+            d_state_n=problem.d_state_n[one],
+            d_output=np.split(problem.d_output, 2, axis=1)[number],
+        ),
     )
-    return setting._replace(problem=problem._replace(d_output=d_output, d_state_n=d_state_n))
 
 
 def _no_initial(results: Results) -> Results:
@@ -495,7 +496,25 @@ def _no_initial(results: Results) -> Results:
 
 def _swapped_back(results: Results) -> Results:
     """Gradients of two states that took each other's place."""
-    return results._replace(d_state_0=tuple(type(s)(s[1], s[0]) for s in results.d_state_0))
+    return results._replace(d_state_0=_exchanged(results.d_state_0))
+
+
+def _finals_swapped(results: Results) -> Results:
+    """Final states that took each other's place."""
+    return results._replace(state_n=_exchanged(results.state_n))
+
+
+def _hidden_twice(setting: Setting) -> Results:
+    """The final h in both places, where the cotangents of both then go."""
+    problem = setting.problem
+    both = tuple(type(s)(s[0] + s[1], np.zeros_like(s[1])) for s in problem.d_state_n)
+    results = evaluate(setting._replace(problem=problem._replace(d_state_n=both)), _UNROLL)
+    return results._replace(state_n=tuple(type(s)(s[0], s[0]) for s in results.state_n))
+
+
+def _exchanged(states: Sequence[State]) -> tuple[State, ...]:
+    """States with h in the place of c, and c in that of h."""
+    return tuple(type(s)._make([s[1], s[0]]) for s in states)
 
 
 def _in_order(setting: Setting, order: IntArray) -> Results:

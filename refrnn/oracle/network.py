@@ -31,11 +31,12 @@ class AtPadding(NamedTuple):
     ----------
     output : ndarray of shape (B, T, features), or None
         None for what the semantics says.
-    d_input : ndarray of shape (B, T, I)
+    d_input : ndarray of shape (B, T, I), or None
+        None for no gradient: the padding is of the module's own making.
     """
 
-    output: Array | None
-    d_input: Array
+    output: Array | None = None
+    d_input: Array | None = None
 
 
 class Results(NamedTuple):

@@ -74,7 +74,7 @@ def expected_d_input(results: Results, problem: Problem, *, batch_first: bool = 
     Expected
     """
     padded = _padded(results.d_input, problem)
-    if results.at_padding is not None:
+    if results.at_padding is not None and results.at_padding.d_input is not None:
         padded = np.where(problem.mask[:, :, None], padded, results.at_padding.d_input)
     return _laid_out(padded, None, batch_first)
 

@@ -15,6 +15,7 @@ _ANSWERS = {
     "empty": ("identity", "zeros", "padding"),
     "padded_output": ("zero", "repeat", "state", "any"),
     "float64": ("float64", "float32"),
+    "activations": ("relative", "absolute"),
 }
 
 #: The words for an answer that is not the law's.
@@ -27,6 +28,8 @@ WORDS = {
     "there is none",
     ("padded_output", "any"): "outputs in the padding are left as they come",
     ("float64", "float32"): "float64 is computed in float32",
+    ("activations", "absolute"): "activations are approximations, right to an absolute error of "
+    "one unit at 1, so that the value of a gate that is nearly shut is lost",
 }
 
 #: What a framework may refuse, each a trait of a problem.
@@ -49,6 +52,9 @@ class Semantics(NamedTuple):
         not compared.
     float64 : {"float64", "float32"}
         What float64 is computed in.
+    activations : {"relative", "absolute"}
+        What the error of sigmoid, tanh and other smooth activations is small against: their value,
+        or 1. The latter is granted as measured: :mod:`refrnn.oracle.reference`.
     refuses : tuple of str
         What the framework raises an error for: some of ``"no sequence"``, ``"no step"``,
         ``"length 0"`` and ``"holes"``.
@@ -56,14 +62,15 @@ class Semantics(NamedTuple):
     Examples
     --------
     >>> from refrnn.oracle import PROFILES
-    >>> PROFILES["onnx"].differences()
-    ['the final state of a sequence of length 0 is zero, not the initial state']
+    >>> PROFILES["keras"].differences()
+    ['outputs in the padding repeat the last valid one']
     """
 
     name: str = "refrnn"
     empty: str = "identity"
     padded_output: str = "zero"
     float64: str = "float64"
+    activations: str = "relative"
     refuses: tuple[str, ...] = ()
 
     def differing_fields(self) -> tuple[str, ...]:
@@ -89,8 +96,9 @@ PROFILES: dict[str, Semantics] = {
         LAW,
         # torch.nn.utils.rnn.pack_padded_sequence raises for a length of 0 and for an empty batch
         Semantics("packed", refuses=("length 0", "no step", "no sequence")),
-        # ONNX leaves length 0 open, ONNX Runtime chose zeros
-        Semantics("onnx", empty="zeros", refuses=("holes",)),
+        # ONNX leaves length 0 open, ONNX Runtime chose zeros; its sigmoid is a rational
+        # approximation: s(-18) is 5e-9 or 0, not 1.5e-8
+        Semantics("onnx", empty="zeros", activations="absolute", refuses=("holes",)),
         # keras.layers.RNN reads the first step and the batch's first row, whatever the mask says
         Semantics("keras", padded_output="repeat", refuses=("no step", "no sequence")),
         # flax.linen.RNN gathers carry[length - 1] and masks no output

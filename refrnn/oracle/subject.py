@@ -41,7 +41,9 @@ class Subject(Protocol):
     """What :func:`refrnn.oracle.check` needs of a module.
 
     To add an adapter, write a class with these members; :func:`refrnn.oracle.check` takes an object
-    of it as it takes a framework's module.
+    of it as it takes a framework's module. Two more are optional. ``mistakes(setting)`` is an
+    iterator of :class:`refrnn.oracle.mistakes.Mistake` that only it can make, beside those that are
+    tried on everybody.
 
     A subject that does not give back everything, only the output of the last step, say, may have a
     method ``restrict(problem) -> Problem`` as well: the same problem without the cotangents that

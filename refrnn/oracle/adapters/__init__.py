@@ -7,6 +7,8 @@ imported before somebody hands over something of it.
 from __future__ import annotations
 
 import importlib
+import os
+from pathlib import Path
 from typing import Any
 
 from ..subject import FunctionSubject, Subject
@@ -35,7 +37,8 @@ def adapt(subject: Any, **options: Any) -> Subject:
     Parameters
     ----------
     subject : object
-        A framework's module, a :class:`refrnn.oracle.Subject` or a plain function.
+        A framework's module, the path of an ONNX model, a :class:`refrnn.oracle.Subject` or a plain
+        function.
     **options
         Arguments of the adapter.
 
@@ -53,8 +56,9 @@ def adapt(subject: Any, **options: Any) -> Subject:
             raise TypeError(f"a Subject takes no options, and {', '.join(options)} were given")
         own: Subject = subject
         return own
-    for kind in type(subject).__mro__:
-        package = kind.__module__.partition(".")[0]
+    is_path = isinstance(subject, (str, os.PathLike)) and Path(subject).suffix == ".onnx"
+    packages = [kind.__module__.partition(".")[0] for kind in type(subject).__mro__]
+    for package in ["onnx"] if is_path else packages:
         if package in ADAPTERS:
             module = importlib.import_module(f".{ADAPTERS[package]}", __name__)
             adapted: Subject = module.adapt(subject, **options)

@@ -1,8 +1,8 @@
 """PyTorch: nn.RNN, LSTM and GRU, their cells, and modules with the same parameters.
 
 The module is called as its users call it, with a PackedSequence or a padded batch, on the device
-and in the dtype that it is on. Gradients come from ``torch.autograd.grad``, so that ``.grad`` of the
-parameters is neither read nor written.
+and in the dtype that it is on. Gradients come from ``torch.autograd.grad``, so that ``.grad`` of
+the parameters is neither read nor written.
 """
 
 from __future__ import annotations
@@ -185,6 +185,8 @@ class _TorchSubject:
         import torch
 
         own = dict(self._module.named_parameters())
+        if any(y.shape != d_y.shape for y, d_y in pairs):
+            return {}  # the shape is the finding; there is nothing to differentiate
         names, tensors = [*leaves, *own], [*leaves.values(), *own.values()]
         wanted = [(name, tensor) for name, tensor in zip(names, tensors, strict=True)]
         wanted = [(name, tensor) for name, tensor in wanted if tensor.requires_grad]

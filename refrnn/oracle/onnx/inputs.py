@@ -135,9 +135,9 @@ def _check_lens(value: Any, batch_size: int, steps: int) -> IntArray:
         array = as_array(value, "sequence_lens", "int32 of shape (batch_size,)")
         if array.dtype.newbyteorder("=") != np.int32:
             raise TypeError(f"sequence_lens has dtype {array.dtype}, expected int32")
-    lengths = check_lengths(value, name="sequence_lens", maximum=steps)
+    lengths = check_lengths(value, name="sequence_lens")
     check_shape(lengths, "sequence_lens", (batch_size,), "(batch_size,)")
-    return lengths
+    return check_lengths(lengths, name="sequence_lens", maximum=steps)
 
 
 def _shapes(call: Call) -> dict[str, tuple[int, ...]]:

@@ -4,11 +4,12 @@ In NumPy alone: no framework is imported. :data:`LAYOUTS` has a :class:`Layout` 
 and cell.
 """
 
-from .layout import Layout
+from .layout import ANY, Layout
 from .stacking import jax_flatten, jax_unflatten, onnx_stack, onnx_unstack
 from .table import LAYOUTS, block_lstm
 
 __all__ = [
+    "ANY",
     "LAYOUTS",
     "Layout",
     "block_lstm",

@@ -1,7 +1,7 @@
 """A small language for where the weights of a cell stand in the arrays of another framework.
 
 A cell's parameters are *blocks*: the rows of one gate in ``W_ih``, ``W_hh``, ``b_ih`` or
-``b_hh``, one peephole, or ``W_hr``. An :class:`Expression` writes a foreign array in blocks, in
+``b_hh``, one peephole, or ``W_hr``. An ``Expression`` writes a foreign array in blocks, in
 NumPy's words: ``W_ih["i f g o"].T``, ``stack(b_ih["z r n"], b_hh["z r n"])``, ``b_ih["r"] +
 b_hh["r"]``. It is read in both directions, and each reading is linear and has an adjoint:
 

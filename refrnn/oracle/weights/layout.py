@@ -11,9 +11,10 @@ from ...cells import LSTM
 from ...parameters import CellParameters
 from ...types import Array
 from ...unroll.base import AnyCell
-from ...validation import check_array, check_finite, check_shape
+from ...validation import check_finite
 from .blocks import join, sources, split
 from .expressions import Expression, number
+from .shapes import check_record, named_arrays, read_sizes, sizes_of
 
 __all__ = ["ANY", "Layout"]
 
@@ -114,10 +115,12 @@ class Layout:
         return f"<Layout {self.name}>"
 
     def __str__(self) -> str:
-        width = max(map(len, self._arrays))
+        width = max(len(name) for name in (*self._arrays, "at run time" * bool(self.forget_bias)))
         lines = [f"    {name:{width}}  {written}" for name, written in self._arrays.items()]
-        added = f"    at run time       f + {self.forget_bias:g}"
-        return "\n".join([self.name, *lines, *([added] if self.forget_bias else [])])
+        added = (
+            [f"    {'at run time':{width}}  f + {self.forget_bias:g}"] if self.forget_bias else []
+        )
+        return "\n".join([self.name, *lines, *added])
 
     # --- which cell, which arrays ------------------------------------------------------------
 
@@ -145,12 +148,12 @@ class Layout:
         ValueError
             If names or shapes are not those of one cell, or the framework has no such option.
         """
-        present = self._present(weights)
+        present = named_arrays(weights, self._arrays, self.name)
         has = frozenset().union(*(self._arrays[name].sources for name in present))
         shown: dict[str, Any] = {"biases": 2 if "b_hh" in has else int("b_ih" in has)}
         if issubclass(self.cell_type, LSTM):
             shown["peepholes"] = "p" in has
-        sizes = self._read_sizes(present, "W_hr" in has)
+        sizes = read_sizes(present, self._arrays, self.name)
         if "W_hr" in has:
             shown["proj_size"] = sizes["R"]
         read = {"input_size": sizes["I"], "hidden_size": sizes["H"], **shown}
@@ -173,7 +176,7 @@ class Layout:
             If the framework has no cell with these options.
         """
         self._check_cell(cell)
-        has, sizes = sources(cell), _sizes(cell)
+        has, sizes = sources(cell), sizes_of(cell)
         return {
             name: tuple(number(axis, sizes) for axis in array.shape)
             for name, array in self._arrays.items()
@@ -285,7 +288,7 @@ class Layout:
     ) -> dict[str, Array]:
         """Foreign arrays of refrnn's."""
         names = self.shapes(cell)
-        record = _check_record(given, cell.parameter_shapes(), argument, str(cell))
+        record = check_record(given, cell.parameter_shapes(), argument, str(cell))
         blocks = split(cell, record)
         if offset:
             blocks["b_ih", "f"] = blocks["b_ih", "f"] + offset
@@ -299,7 +302,7 @@ class Layout:
         arrays = self._check_arrays(cell, given, argument)
         blocks: dict[tuple[str, str], Array] = {}
         for name, array in arrays.items():
-            self._arrays[name].scatter(array, blocks, _sizes(cell), summed=summed)
+            self._arrays[name].scatter(array, blocks, sizes_of(cell), summed=summed)
         if offset:
             blocks["b_ih", "f"] = blocks["b_ih", "f"] + offset
         return join(cell, blocks)
@@ -323,79 +326,4 @@ class Layout:
 
     def _check_arrays(self, cell: AnyCell, given: Any, argument: str) -> dict[str, Array]:
         """The foreign arrays, with exactly the names and shapes of a cell."""
-        return _check_record(given, self.shapes(cell), argument, f"{self.name} and {cell}")
-
-    def _present(self, weights: Any) -> dict[str, Array]:
-        """The arrays that are there, each of a name and rank that the framework has."""
-        if not isinstance(weights, Mapping):
-            has = type(weights).__name__
-            raise TypeError(f"weights has type {has}, expected a mapping of str to ndarray")
-        present: dict[str, Array] = {}
-        for name, value in weights.items():
-            if name not in self._arrays:
-                known = ", ".join(self._arrays)
-                raise ValueError(f"weights has name {name!r}, expected {known} for {self.name}")
-            ndim = len(self._arrays[name].shape)
-            rule = f"{ndim} axes"
-            present[name] = check_array(value, f"weights[{name!r}]", ndim=ndim, rule=rule)
-        return present
-
-    def _read_sizes(self, present: Mapping[str, Array], projected: bool) -> dict[str, int]:
-        """I, H and R, solved from the shapes axis by axis: what has one unknown gives it."""
-        axes = [
-            (name, dict(size), length)
-            for name, array in present.items()
-            for size, length in zip(self._arrays[name].shape, array.shape, strict=True)
-        ]
-        known: dict[str, int] = {"": 1}
-        for _ in range(len(axes)):
-            for name, size, length in axes:
-                unknown = [symbol for symbol in size if symbol not in known]
-                if len(unknown) != 1:
-                    continue
-                (symbol,) = unknown
-                rest = length - sum(n * known[s] for s, n in size.items() if s != symbol)
-                if rest % size[symbol] or rest <= 0:
-                    raise ValueError(
-                        f"weights[{name!r}] has shape {present[name].shape}, expected "
-                        f"{size[symbol]} blocks of one size"
-                    )
-                known[symbol] = rest // size[symbol]
-                if symbol == "H" and not projected:
-                    known["R"] = known["H"]
-        missing = [symbol for symbol in "IHR" if symbol not in known]
-        if missing:
-            expected = ", ".join(self._arrays)
-            raise ValueError(
-                f"weights has names {list(present)}, expected {expected} for {self.name}"
-            )
-        return known
-
-
-def _sizes(cell: AnyCell) -> dict[str, int]:
-    """The numbers of a cell for the letters of shapes."""
-    return {"I": cell.input_size, "H": cell.hidden_size, "R": cell.output_size}
-
-
-def _check_record(
-    given: Any, shapes: Mapping[str, tuple[int, ...]], argument: str, owner: str
-) -> dict[str, Array]:
-    """Named arrays of exactly these names and shapes, all of one dtype."""
-    if not isinstance(given, Mapping):
-        has = type(given).__name__
-        raise TypeError(f"{argument} has type {has}, expected a mapping of str to ndarray")
-    if set(given) != set(shapes):
-        names = sorted(map(str, given))
-        raise ValueError(f"{argument} has names {names}, expected {sorted(shapes)} for {owner}")
-    arrays: dict[str, Array] = {}
-    for name, shape in shapes.items():
-        arrays[name] = check_array(given[name], f"{argument}[{name!r}]", ndim=None)
-        check_shape(arrays[name], f"{argument}[{name!r}]", shape, f"the shape {owner} needs")
-    first = next(iter(arrays))
-    for name, array in arrays.items():
-        if array.dtype != arrays[first].dtype:
-            raise TypeError(
-                f"{argument}[{name!r}] has dtype {array.dtype}, expected that of {first!r} = "
-                f"{arrays[first].dtype}"
-            )
-    return arrays
+        return check_record(given, self.shapes(cell), argument, f"{self.name} and {cell}")
