@@ -1,7 +1,7 @@
 """Check layers of Keras on one backend, and write the reports to a file as JSON.
 
 Keras has its backend for good once it is imported, so that test_oracle_keras.py runs this in a
-process for each: ``KERAS_BACKEND=jax python keras_program.py FILE``.
+process for each: ``KERAS_BACKEND=jax python -P keras_program.py FILE``.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("JAX_ENABLE_X64", "1")  # without it JAX has no float64 at all
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling takes most of the time
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parent))
 
 import keras
 import keras_layers as own

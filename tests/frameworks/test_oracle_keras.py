@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 PROGRAM = Path(__file__).with_name("keras_program.py")
+TIMEOUT = 540
 NARROW = ("jax", "torch")
 
 #: Problems of the standard set with padding before the first step, or a row without a step, and an
@@ -20,17 +22,36 @@ REFUSED = {"all_empty", "empty_batch"}
 
 @pytest.fixture(scope="module", params=["tensorflow", "jax", "torch"])
 def found(request, tmp_path_factory):
-    """What the program finds on one backend."""
-    path = tmp_path_factory.mktemp(request.param) / "found.json"
-    subprocess.run(
-        [sys.executable, str(PROGRAM), str(path)],
-        env={**os.environ, "KERAS_BACKEND": request.param},
-        check=True,
-        timeout=540,
-    )
-    read = json.loads(path.read_text())
+    """What the program finds on one backend; run once, however many processes pytest has."""
+    base = tmp_path_factory.getbasetemp()
+    path = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / request.param
+    try:
+        path.mkdir()
+    except FileExistsError:  # another process runs it
+        done = path / "returncode"
+        end = time.monotonic() + TIMEOUT
+        while not done.exists() and time.monotonic() < end:
+            time.sleep(0.2)
+    else:
+        run(request.param, path)
+    assert (path / "returncode").read_text() == "0", (path / "stderr").read_text()
+    read = json.loads((path / "found.json").read_text())
     assert read["backend"] == request.param
     return read
+
+
+def run(backend, path):
+    """The program on a backend, in a process of its own."""
+    run = subprocess.run(
+        [sys.executable, "-P", str(PROGRAM), str(path / "found.json")],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    (path / "stderr").write_text(run.stderr)
+    (path / "written").write_text(str(run.returncode))
+    (path / "written").rename(path / "returncode")  # at once, or not at all
 
 
 def failures(record):
