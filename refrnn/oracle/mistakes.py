@@ -83,8 +83,8 @@ _SEMANTICS = (
     ("empty", "padding"),
     ("padded_output", "zero"),
     ("padded_output", "repeat"),
-    ("padded_output", "any"),
     ("padded_output", "state"),
+    ("padded_output", "any"),  # last: it agrees with everything that is right elsewhere
 )
 _LAWFUL = {
     "empty": "the final state of a sequence of length 0 is its initial state",

@@ -18,6 +18,8 @@ from ...errors import UnsupportedCase
 from ...parameters import CellParameters
 from ...types import Array, BoolArray
 from ...validation import check_integer
+from ..evaluation import Setting
+from ..mistakes import Mistake
 from ..network import Network, Results
 from ..padded import expected_d_input, expected_output
 from ..problem import Problem
@@ -25,6 +27,7 @@ from ..semantics import PROFILES, Semantics
 from ..subject import Expected, Subject
 from .keras_gradients import Call, differentiate
 from .keras_layers import Chosen, structure_of
+from .keras_mistakes import zeros_in_time_order
 
 __all__ = ["adapt", "modules"]
 
@@ -128,8 +131,7 @@ class _Layer:
         if inner is not layer:
             own = [type(inner).__name__, f"merge_mode={layer.merge_mode!r}", *own]
         return (
-            f"keras {keras.__version__} {type(layer).__name__}({', '.join(own)}) "
-            f"on {self._backend}"
+            f"keras {keras.__version__} {type(layer).__name__}({', '.join(own)}) on {self._backend}"
         )
 
     def parameters(self) -> tuple[CellParameters, ...]:
@@ -209,6 +211,11 @@ class _Layer:
         outputs = [d_output] if own.merge is not None else np.split(d_output, 2, axis=-1)
         flat = [array for state in states for array in state]
         return [*outputs, *(flat if own.return_state else [])]
+
+    def mistakes(self, setting: Setting) -> Iterator[Mistake]:
+        """Zeros at the wrong steps, where outputs of a run backwards are set to zero."""
+        own = self._structure
+        return iter(()) if not own.zero_output else zeros_in_time_order(setting)
 
     # --- running -----------------------------------------------------------------------------
 
@@ -363,9 +370,14 @@ def modules() -> Iterator[tuple[str, Any]]:
     yield "LSTM unrolled zeros", _drawn(layers.LSTM(5, **zeros))
     turned = {"unroll": True, "go_backwards": True, **both}
     yield "LSTM unrolled backwards", _drawn(layers.LSTM(5, **turned))
+    turned = {**zeros, "go_backwards": True}
+    yield "LSTM unrolled backwards zeros", _drawn(layers.LSTM(5, **turned))
+    inner = layers.LSTM(4, unroll=True, **both)
+    yield "Bidirectional unrolled", _drawn(layers.Bidirectional(inner))
     yield "LSTM hard", _drawn(layers.LSTM(5, recurrent_activation="hard_sigmoid", **both))
     yield "LSTM without bias", _drawn(layers.LSTM(5, use_bias=False, **both))
     yield "LSTM float64", _drawn(layers.LSTM(5, dtype="float64", **both))
+    yield "SimpleRNN float64", _drawn(layers.SimpleRNN(5, dtype="float64", **both))
     yield "GRU", _drawn(layers.GRU(5, **both))
     yield "GRU reset before", _drawn(layers.GRU(5, reset_after=False, **both))
     yield "GRU float64", _drawn(layers.GRU(5, dtype="float64", **both))
