@@ -3,7 +3,7 @@
 Read ``W_ih["z r n"].T`` as: the rows of z, then r, then n of ``W_ih``, transposed. Gates have
 refrnn's letters, i f g o and r z n, where others write c for g, u for z, and h, c or a for n. An
 option that is not named stays at its default. Every line was run against its framework:
-tests/frameworks/weights.
+tests/frameworks.
 """
 
 from __future__ import annotations

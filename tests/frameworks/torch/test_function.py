@@ -42,7 +42,7 @@ OTHER_CELLS = {
 
 def load_example() -> ModuleType:
     """The example of the documentation, as a module."""
-    path = Path(__file__).parents[2] / "docs" / "examples" / "torch_function.py"
+    path = Path(__file__).parents[3] / "docs" / "examples" / "torch_function.py"
     spec = importlib.util.spec_from_file_location("example_torch_function", path)
     assert spec is not None
     assert spec.loader is not None

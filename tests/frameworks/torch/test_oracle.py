@@ -15,7 +15,7 @@ from refrnn.oracle import check, standard_problem
 from refrnn.oracle.adapters import adapt
 from refrnn.oracle.adapters.torch import modules
 
-from .own_torch_lstm import OwnLSTM
+from .own_lstm import OwnLSTM
 
 MODULES = dict(modules())
 

@@ -1,6 +1,6 @@
 """How many wrong implementations pass ONNX' own node tests of RNN, LSTM and GRU.
 
-``python -m tests.frameworks.onnx_node_tests_mutants`` needs the package onnx; its figures stand on
+``python -m tests.frameworks.onnx.node_tests_mutants`` needs the package onnx; its figures stand on
 the page of the test vectors. Every mutant of :mod:`refrnn.vectors` that is wrong forward on a cell
 that ONNX has is run on the 18 cases, by the rule of ONNX' backend tests. What is not in a case
 (peepholes, clips, activations, ragged lengths) cannot be got wrong there, so it passes.

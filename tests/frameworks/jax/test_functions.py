@@ -16,7 +16,7 @@ from refrnn.oracle import adapt, check
 from refrnn.oracle.adapters.jax import function, modules
 from refrnn.oracle.adapters.jax import lstm as lstm_subject
 
-from .jax_functions import checked, lstm, off_by_a_thousandth, with_mistake, words
+from .functions import checked, lstm, off_by_a_thousandth, with_mistake, words
 
 CELL = rr.LSTM(3, 5)
 SIZES = {"input_size": 3, "hidden_size": 5}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).with_name("keras_program.py")
+PROGRAM = Path(__file__).with_name("program.py")
 TIMEOUT = 540
 NARROW = ("jax", "torch")
 

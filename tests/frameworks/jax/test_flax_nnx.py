@@ -17,7 +17,7 @@ from refrnn.oracle.adapters.flax import modules
 from refrnn.oracle.adapters.jax import function
 from refrnn.oracle.weights import LAYOUTS
 
-from .jax_functions import checked, words
+from .functions import checked, words
 
 H = 5
 

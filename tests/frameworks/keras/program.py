@@ -1,7 +1,7 @@
 """Check layers of Keras on one backend, and write the reports to a file as JSON.
 
 Keras has its backend for good once it is imported, so that test_oracle_keras.py runs this in a
-process for each: ``KERAS_BACKEND=jax python -P keras_program.py FILE``.
+process for each: ``KERAS_BACKEND=jax python -P program.py FILE``.
 """
 
 import json
@@ -15,7 +15,7 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling takes 
 sys.path.append(str(Path(__file__).parent))
 
 import keras
-import keras_layers as own
+import layers as own
 import numpy as np
 
 import refrnn as rr

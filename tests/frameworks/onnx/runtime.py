@@ -14,7 +14,7 @@ from refrnn.comparison import Case
 from refrnn.oracle.onnx import cases
 from refrnn.unroll import forward
 
-from ..oracle.onnx_calls import INPUTS, Call
+from ...oracle.onnx_calls import INPUTS, Call
 
 OUTPUTS = {"RNN": ("Y", "Y_h"), "GRU": ("Y", "Y_h"), "LSTM": ("Y", "Y_h", "Y_c")}
 

@@ -16,7 +16,7 @@ from refrnn.oracle import adapt, check
 from refrnn.oracle.adapters.flax import modules
 from refrnn.oracle.weights import LAYOUTS
 
-from .jax_functions import checked, off_by_a_thousandth, words
+from .functions import checked, off_by_a_thousandth, words
 
 H = 5
 EMPTY = "the final state of a sequence of length 0 is the state after its padding"

@@ -15,7 +15,7 @@ from refrnn.errors import UnsupportedCase
 from refrnn.oracle import adapt, check
 from refrnn.oracle.adapters.haiku import core, modules
 
-from .jax_functions import checked, off_by_a_thousandth, words
+from .functions import checked, off_by_a_thousandth, words
 
 H = 5
 

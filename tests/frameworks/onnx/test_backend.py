@@ -22,8 +22,8 @@ from onnx.reference import ReferenceEvaluator
 import refrnn as rr
 from refrnn.oracle.onnx import RefrnnBackend, gru, lstm, rnn
 
-from ..oracle.onnx_calls import INPUTS, Call, calls, deviations, transposed
-from .onnx_runtime import (
+from ...oracle.onnx_calls import INPUTS, Call, calls, deviations, transposed
+from .runtime import (
     OUTPUTS,
     allowances,
     make_model,
