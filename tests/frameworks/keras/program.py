@@ -75,6 +75,7 @@ def options():
     found["dropout"] = on(own.weighted(dropped), "unsorted")
     rnn = own.weighted(keras.layers.SimpleRNN(5, dtype="float64", **own.BOTH))
     found["SimpleRNN float64"] = on(rnn, "unsorted")
+    found["SimpleRNN float64 without padding"] = on(rnn, "all_equal")
     rng = np.random.default_rng(0)
     sequences = [rng.normal(size=(length, 3)).astype(np.float32) for length in (2, 0, 7)]
     batch = rr.RaggedBatch.from_sequences(sequences)
