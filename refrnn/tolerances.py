@@ -123,7 +123,7 @@ def deviation(
         As in :func:`tolerance`; `dtype` is what `got` was computed in.
     allowance : float
         Added to the tolerance: what formulas that differ from the reference's cost, where somebody
-        has measured it (:mod:`refrnn.oracle.reference`). Not negative.
+        has measured it (``refrnn.oracle.reference``). Not negative.
 
     Returns
     -------

@@ -54,7 +54,7 @@ class Semantics(NamedTuple):
         What float64 is computed in.
     activations : {"relative", "absolute"}
         What the error of sigmoid, tanh and other smooth activations is small against: their value,
-        or 1. The latter is granted as measured: :mod:`refrnn.oracle.reference`.
+        or 1. The latter is granted as measured: ``refrnn.oracle.reference``.
     refuses : tuple of str
         What the framework raises an error for: some of ``"no sequence"``, ``"no step"``,
         ``"length 0"`` and ``"holes"``.
