@@ -1,4 +1,4 @@
-"""Every classic mistake, made by a module that shares no code with refrnn, is called by its name."""
+"""Every classic mistake, made by a module with no code of refrnn's, is called by its name."""
 
 import numpy as np
 import pytest

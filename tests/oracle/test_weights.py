@@ -283,7 +283,12 @@ def complex_step(step: steps.Step, weights: dict[str, Array], case: Case) -> dic
     return gradients
 
 
-@pytest.mark.parametrize(("name", "options", "step"), STEPS, ids=lambda value: getattr(value, "__name__", str(value)[:40]))
+def shown(value: Any) -> str:
+    """A name that is the same in every process."""
+    return str(getattr(value, "__name__", value))[:40]
+
+
+@pytest.mark.parametrize(("name", "options", "step"), STEPS, ids=shown)
 def test_results_and_gradients_are_those_of_the_documented_equations(
     name: str, options: dict[str, Any], step: steps.Step
 ) -> None:
@@ -310,7 +315,7 @@ def reordered(cell: Any, parameters: CellParameters, order: tuple[int, ...]) -> 
     return CellParameters({name: gates(name, array) for name, array in parameters.items()})
 
 
-@pytest.mark.parametrize(("name", "options", "step"), STEPS, ids=lambda value: getattr(value, "__name__", str(value)[:40]))
+@pytest.mark.parametrize(("name", "options", "step"), STEPS, ids=shown)
 def test_every_wrong_gate_order_is_found(
     name: str, options: dict[str, Any], step: steps.Step
 ) -> None:

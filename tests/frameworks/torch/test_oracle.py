@@ -1,8 +1,5 @@
 """The oracle on PyTorch: its modules agree, and wrong ones are found and called by their names."""
 
-import os
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -84,18 +81,14 @@ def random_module(rng):
 
 def test_200_random_modules(record_property):
     rng = np.random.default_rng(11)
-    start = time.monotonic()
-    count = int(os.environ.get("REFRNN_RANDOM_MODULES", "200"))
     worst = 0.0
-    for _ in range(count):
+    for _ in range(200):
         report = check(random_module(rng))
         assert report.ok, str(report)
         worst = max(
             [worst, *(e.deviation.in_tolerances for e in report.entries if e.deviation is not None)]
         )
-    record_property("seconds", time.monotonic() - start)
     record_property("worst_in_tolerances", worst)
-    print(f"{count} modules in {time.monotonic() - start:.0f} s, worst {worst:.3f} tolerances")
 
 
 def test_ones_own_module_agrees():
@@ -117,7 +110,7 @@ PLANTED = {
     "steps through padding": (1, "with the final state taken from the zero padding it agrees"),
     "reverse from padding": (
         2,
-        "with the reverse direction started in the zero padding, not at the last valid step, it agrees",
+        "with the reverse direction started in the zero padding, not at the last valid step, it",
     ),
 }
 
