@@ -114,7 +114,7 @@ class _Trial:
         if reason is not None:
             return [Entry(self.name, "", Status.UNCHECKED, words=reason)]
         try:
-            got = dict(self._subject.run(problem))
+            got = dict(self._subject.run(problem.copy()))  # whatever it does to its arguments
         except Exception as error:  # a crash is a finding about the subject
             crash = f"{type(error).__name__}: {_one_line(error)}"
             traits = [trait for trait in problem.traits if trait in profile.refuses]
@@ -143,10 +143,10 @@ class _Trial:
             for name, array in got.items()
             if array is not None
         ]
-        compared = self._against(lawful, arrays, self._subject.dtype)
+        compared = self._against(lawful, arrays)
         wrong = [e.tensor for e in compared if e.status is Status.FAILED]
         if wrong and self._setting.semantics.differing_fields():
-            compared = self._against_profile(lawful, arrays, compared)
+            compared = self._against_profile(arrays, compared)
             wrong = [e.tensor for e in compared if e.status is Status.FAILED]
         if wrong:
             self.alternatives = self._diagnosed(arrays, wrong)
@@ -170,19 +170,16 @@ class _Trial:
             return failed(f"it has dtype {array.dtype}, expected {self._subject.dtype}")
         return array
 
-    def _against(self, truth: Truth, arrays: Mapping[str, Array], dtype: Any) -> list[Entry]:
+    def _against(self, truth: Truth, arrays: Mapping[str, Array]) -> list[Entry]:
         """An entry an array."""
-        entries = []
+        entries, dtype = [], self._subject.dtype
         for name, array in arrays.items():
             found = truth.deviation(name, array, dtype)
             status = Status.OK if found.ok else Status.FAILED
-            ulps = _ulps(found, self._subject.dtype)
-            entries.append(Entry(self.name, name, status, found, ulps))
+            entries.append(Entry(self.name, name, status, found, _ulps(found, dtype)))
         return entries
 
-    def _against_profile(
-        self, lawful: Truth, arrays: Mapping[str, Array], compared: list[Entry]
-    ) -> list[Entry]:
+    def _against_profile(self, arrays: Mapping[str, Array], compared: list[Entry]) -> list[Entry]:
         """What differs from the law, held to what the subject does on purpose."""
         meant, profile = self._meant(self._setting.semantics)
         dtype = self._computed_in(profile)

@@ -146,6 +146,10 @@ class Problem(NamedTuple):
             padding=self.padding[kept],
         )
 
+    def copy(self) -> Problem:
+        """The same problem in arrays of its own."""
+        return self.astype(self.dtype)._replace(mask=self.mask.copy())
+
     def astype(self, dtype: Any) -> Problem:
         """The same problem with every array converted."""
         target = check_dtype(dtype, "dtype", complex_allowed=False)

@@ -233,6 +233,19 @@ def test_arguments_that_are_written_to_harm_nobody():
     assert report.ok, str(report)
 
 
+def test_a_subject_that_writes_to_the_problem_harms_nobody():
+    class Rude(FunctionSubject):
+        def run(self, problem):
+            found = super().run(problem)
+            for array in (problem.d_output, problem.padding, *problem.state_0[0]):
+                array[...] = 7
+            problem.mask[...] = True
+            return found
+
+    report = check(Rude(right, rr.GRU(3, 4)))
+    assert report.ok, str(report)
+
+
 def test_the_report_as_json():
     def change(results):
         results["d_W_hh"][1, 2] = np.nan
