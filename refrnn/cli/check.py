@@ -52,7 +52,7 @@ examples:
   refrnn check --device softcuda --unroll cuda      CUDA kernels on a machine without a GPU
   refrnn check --json result.json                   every single comparison, machine readable
   refrnn check torch                                the recurrent modules of PyTorch
-  refrnn check mypackage.layers:make_lstm           your own module; a class is called
+  refrnn check mypackage.layers:make_lstm           your own module; what makes it is called
   refrnn check mypackage.kernels:run --cell lstm    your own function f(case) -> Result"""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -75,7 +76,10 @@ def run_subjects(args: argparse.Namespace, tell: Tell) -> tuple[list[Report], in
         problems = None
         if args.case:
             problems = [standard_problem(n, subject.network, subject.dtype) for n in args.case]
-        reports.append(check(subject, problems, semantics=args.semantics))
+        try:
+            reports.append(check(subject, problems, semantics=args.semantics))
+        except (ValueError, UnsupportedCase) as error:
+            raise SubjectError(f"{name} cannot be checked: {error}") from None
     if any(report.failures for report in reports):
         return reports, 1
     return reports, 0 if reports and all(report.ok for report in reports) else 2
@@ -193,16 +197,33 @@ def _own(text: str, args: argparse.Namespace) -> list[_Named]:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
-        if isinstance(found, type):
+        if isinstance(found, type) or _needs_nothing(found):
             found = found()
     except (Exception, SystemExit) as error:  # whatever the user's module raises is the reason
         raise SubjectError(
             f"SUBJECT has value {text!r}, which fails: {type(error).__name__}: {error}"
         ) from None
+    is_function = inspect.isroutine(found)
+    if is_function and not args.cell:
+        raise SubjectError(
+            f"SUBJECT has value {text!r}, which is a function: expected --cell beside it, the "
+            "equations that it computes"
+        )
+    if args.cell and not is_function:
+        raise SubjectError(f"--cell says what a function computes, and {text} is none")
     try:
         return [_Named(text, adapt(found, **options)) for options in _options(args)]
     except (TypeError, ValueError, UnsupportedCase) as error:
         raise SubjectError(f"SUBJECT has value {text!r}, and {error}") from None
+
+
+def _needs_nothing(found: Any) -> bool:
+    """Whether it is a function without required arguments: one that makes a module."""
+    if not inspect.isroutine(found):
+        return False
+    parameters = inspect.signature(found).parameters.values()
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return all(p.default is not p.empty or p.kind in variable for p in parameters)
 
 
 def _options(args: argparse.Namespace) -> list[dict[str, Any]]:

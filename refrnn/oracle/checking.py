@@ -14,7 +14,7 @@ from ..types import Array
 from .diagnosis import diagnose, settled
 from .evaluation import Setting
 from .network import Results
-from .problem import Problem, problem_of, standard_problems
+from .problem import Problem, check_all_finite, problem_of, standard_problems
 from .reference import Truth, truth_of
 from .report import Entry, Report, Status
 from .semantics import LAW, WORDS, Semantics, semantics
@@ -34,6 +34,9 @@ def check_subject(
     """Run every problem and compare; see :func:`refrnn.oracle.check`."""
     profile = semantics(subject.semantics if meant is None else meant)
     parameters = subject.parameters()
+    for run, own in enumerate(parameters):
+        for name, array in own.items():
+            check_all_finite(array, f"{name} of run {run}")
     trials: list[_Trial] = []
     problems = _problems(subject, batch)
     restrict = getattr(subject, "restrict", None)
@@ -68,16 +71,17 @@ def _problems(
     if batch is None:
         return standard_problems(network, dtype)
     if isinstance(batch, Problem):
-        return [batch.astype(dtype)]
+        batch = [batch]
     if isinstance(batch, RaggedBatch):
         if batch.dtype != dtype:
             raise TypeError(f"batch has dtype {batch.dtype}, expected {dtype} as the subject")
-        return [problem_of(network, batch)]
+        batch = [problem_of(network, batch)]
     problems = list(batch)
     for number, problem in enumerate(problems):
         if not isinstance(problem, Problem):
             kind = type(problem).__name__
             raise TypeError(f"batch[{number}] has type {kind}, expected a Problem")
+        problem.check_fits(network)
     return [problem.astype(dtype) for problem in problems]
 
 
@@ -115,7 +119,7 @@ class _Trial:
             return [Entry(self.name, "", Status.UNCHECKED, words=reason)]
         try:
             got = dict(self._subject.run(problem.copy()))  # whatever it does to its arguments
-        except Exception as error:  # a crash is a finding about the subject
+        except (Exception, SystemExit) as error:  # a crash is a finding about the subject
             crash = f"{type(error).__name__}: {_one_line(error)}"
             traits = [trait for trait in problem.traits if trait in profile.refuses]
             if traits:
@@ -144,10 +148,9 @@ class _Trial:
             if array is not None
         ]
         compared = self._against(lawful, arrays)
-        wrong = [e.tensor for e in compared if e.status is Status.FAILED]
-        if wrong and self._setting.semantics.differing_fields():
+        if any(e.status is Status.FAILED for e in compared):
             compared = self._against_profile(arrays, compared)
-            wrong = [e.tensor for e in compared if e.status is Status.FAILED]
+        wrong = [e.tensor for e in compared if e.status is Status.FAILED]
         if wrong:
             self.alternatives = self._diagnosed(arrays, wrong)
         found = {e.tensor: e for e in (*entries, *compared)}
@@ -162,7 +165,7 @@ class _Trial:
         def failed(words: str) -> Entry:
             return Entry(self.name, name, Status.FAILED, words=words)
 
-        if not isinstance(array, np.ndarray):
+        if type(array) is not np.ndarray:  # a masked array or a matrix compares in its own way
             return failed(f"it has type {type(array).__name__}, expected an ndarray")
         if array.shape != expected.array.shape:
             return failed(f"it has shape {array.shape}, expected {expected.array.shape}")
@@ -180,22 +183,31 @@ class _Trial:
         return entries
 
     def _against_profile(self, arrays: Mapping[str, Array], compared: list[Entry]) -> list[Entry]:
-        """What differs from the law, held to what the subject does on purpose."""
+        """What differs from the law, held to what the subject does on purpose.
+
+        Where one array needs the profile's rule about sequences of length 0, all of them are held
+        to it: a final state taken from the padding has a gradient that goes there.
+        """
+        if not self._setting.semantics.differing_fields():
+            return compared
         meant, profile = self._meant(self._setting.semantics)
         dtype = self._computed_in(profile)
+        under = {e.tensor: meant.deviation(e.tensor, arrays[e.tensor], dtype) for e in compared}
+        needed = {
+            e.tensor: self._needed(e.tensor, arrays[e.tensor])
+            for e in compared
+            if e.status is Status.FAILED and under[e.tensor].ok
+        }
+        together = any("empty" in fields for fields in needed.values())
         entries = []
         for entry in compared:
-            if entry.status is Status.FAILED:
-                array = arrays[entry.tensor]
-                found = meant.deviation(entry.tensor, array, dtype)
-                if found.ok:
-                    words = self._reasons(entry.tensor, array)
-                    entry = entry._replace(
-                        status=Status.ON_PURPOSE,
-                        deviation=found,
-                        ulps=_ulps(found, self._subject.dtype),
-                        words=words,
-                    )
+            found = under[entry.tensor]
+            held = entry._replace(deviation=found, ulps=_ulps(found, self._subject.dtype))
+            if entry.tensor in needed:
+                rules = (WORDS[f, getattr(profile, f)] for f in needed[entry.tensor])
+                entry = held._replace(status=Status.ON_PURPOSE, words="; ".join(rules))
+            elif together and not found.ok:
+                entry = held._replace(status=Status.FAILED)
             entries.append(entry)
         return entries
 
@@ -222,16 +234,15 @@ class _Trial:
         """The reference under some semantics, in the subject's layout."""
         return truth_of(self._setting._replace(semantics=profile), self._present(profile))
 
-    def _reasons(self, tensor: str, array: Array) -> str:
-        """Which of the profile's differences this array needs in order to agree."""
+    def _needed(self, tensor: str, array: Array) -> list[str]:
+        """The fields without whose answer in the profile this array does not agree."""
         profile = self._setting.semantics
         needed = []
         for field in profile.differing_fields():
             meant, without = self._meant(profile.lawful(field))
-            dtype = self._computed_in(without)
-            if not meant.deviation(tensor, array, dtype).ok:
-                needed.append(WORDS[field, getattr(profile, field)])
-        return "; ".join(needed) or "; ".join(profile.differences())
+            if not meant.deviation(tensor, array, self._computed_in(without)).ok:
+                needed.append(field)
+        return needed or list(profile.differing_fields())
 
     def _diagnosed(
         self, arrays: Mapping[str, Array], wrong: list[str]
@@ -255,7 +266,8 @@ class _Trial:
 def _ulps(found: Deviation, dtype: np.dtype[Any]) -> float:
     """The worst error in units in the last place of what was expected there."""
     error = abs(found.got - found.expected)
-    spacing = float(np.spacing(np.abs(np.asarray(found.expected).astype(dtype))))
+    with np.errstate(over="ignore"):
+        spacing = float(np.spacing(np.abs(np.asarray(found.expected).astype(dtype))))
     return error / spacing if np.isfinite(error) and spacing > 0 else float("inf")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,8 +24,10 @@ __all__ = ["diagnose", "sentence", "settled"]
 # Permutations of the rows are looked for along axes of at most this many.
 _MOST_ROWS = 64
 _FEW = 8
+_PROJECTIONS = 3
 
 _AGREES = " it agrees"
+_COUNT = re.compile(r"^\d+ of \d+ ")
 _LEAKS = "the NaN of the padding leaks into it"
 
 #: A subject's layout of results under given semantics.
@@ -32,11 +35,22 @@ PresentAs = Callable[[Results, Semantics], Mapping[str, Expected]]
 
 
 class _Tried(NamedTuple):
-    """A mistake, the arrays that it explains, and how well."""
+    """A mistake, the arrays that it explains, and how well.
+
+    ``alone`` where it contradicts arrays that are right: it is then no more than a likeness.
+    """
 
     words: str
     explains: dict[str, Deviation]
     whole: bool
+    alone: bool
+
+    def sentence(self, name: str) -> str:
+        """What is said of an array that it explains."""
+        normwise = self.explains[name].normwise
+        how = f" to {normwise:.0e}" if normwise > 0 else " exactly"
+        words = f"{self.words.rstrip(',')}, in this array alone," if self.alone else self.words
+        return f"with {words}{_AGREES}{how}"
 
 
 def diagnose(
@@ -83,10 +97,11 @@ def diagnose(
     for words, presented in () if hopeless else _presented(candidates, present):
         explains = _compared(truth, got, names, presented, dtype)
         if explains:
-            whole = len(explains) == len(names)
-            whole = whole and _agree(truth, got, rest, presented, dtype)
-            tried.append(_Tried(words, explains, whole))
-    tried.sort(key=lambda t: (not t.whole, -len(t.explains)))  # stable: the simpler first
+            alone = not _agree(truth, got, rest, presented, dtype)
+            whole = len(explains) == len(names) and not alone
+            tried.append(_Tried(words, explains, whole, alone))
+    # stable: the simpler first
+    tried.sort(key=lambda t: (not t.whole, t.alone, -len(t.explains)))
     return {name: _sentences(truth, name, got[name], setting, dtype, tried) for name in names}
 
 
@@ -108,6 +123,7 @@ def settled(alternatives: Mapping[Any, tuple[str, ...]]) -> dict[Any, str]:
 
 def sentence(words: str) -> str:
     """Words without the figures that differ from array to array."""
+    words = _COUNT.sub("", words)
     for end in (_AGREES, _LEAKS, "it has shape"):
         if end in words:
             return words[: words.index(end) + len(end)]
@@ -119,12 +135,11 @@ def _sentences(
 ) -> tuple[str, ...]:
     """What one array may be."""
     own = [t for t in tried if name in t.explains]
-    found = [_agreement(t.words, t.explains[name]) for t in own if t.whole]
+    found = [t.sentence(name) for t in own if t.whole]
     obvious = _obvious(truth, name, got, setting)
-    if obvious is not None:
-        found.append(obvious)
-    elif not found:
-        found = [_agreement(t.words, t.explains[name]) for t in own]
+    found += obvious
+    if not found:
+        found = [t.sentence(name) for t in own]
         similar = _of_one_array(truth, name, got, dtype)
         found += [] if similar is None else [similar]
     return tuple(found) or (_described(truth, name, got, dtype),)
@@ -170,15 +185,10 @@ def _agree(
     return all(truth.deviation(n, got[n], dtype, presented[n]).ok for n in names)
 
 
-def _agreement(words: str, deviation: Deviation) -> str:
-    how = f" to {deviation.normwise:.0e}" if deviation.normwise > 0 else " exactly"
-    return f"with {words}{_AGREES}{how}"
-
-
 # --- one array -----------------------------------------------------------------------------------
 
 
-def _obvious(truth: Truth, name: str, got: Array, setting: Setting) -> str | None:
+def _obvious(truth: Truth, name: str, got: Array, setting: Setting) -> list[str]:
     """What needs no comparison."""
     expected = truth.expected[name]
     seen = got if expected.compared is None else got[expected.compared]
@@ -186,8 +196,8 @@ def _obvious(truth: Truth, name: str, got: Array, setting: Setting) -> str | Non
         return _not_finite(seen, setting)
     if not seen.any():
         dropped = ": the gradient is dropped" if name.startswith("d_") else ""
-        return f"it is zero everywhere{dropped}"
-    return None
+        return [f"it is zero everywhere{dropped}"]
+    return []
 
 
 def _of_one_array(truth: Truth, name: str, got: Array, dtype: Any) -> str | None:
@@ -218,13 +228,14 @@ def _of_one_array(truth: Truth, name: str, got: Array, dtype: Any) -> str | None
     return None
 
 
-def _not_finite(got: Array, setting: Setting) -> str:
-    """NaN or Inf: from the padding if there is any."""
+def _not_finite(got: Array, setting: Setting) -> list[str]:
+    """NaN or Inf: from the padding, unless there is some without NaN in the padding too."""
     bad = int((~np.isfinite(got)).sum())
+    plain = f"{bad} of {got.size} elements are not finite"
     padding = setting.problem.padding[~setting.problem.mask]
-    if not np.isfinite(padding).all():
-        return f"{_LEAKS} ({bad} of {got.size} elements)"
-    return f"{bad} of {got.size} elements are not finite"
+    if np.isfinite(padding).all():
+        return [plain]
+    return [f"{_LEAKS} ({bad} of {got.size} elements)", plain]
 
 
 def _factors(got: Array, wanted: Array) -> list[float]:
@@ -240,14 +251,18 @@ def _factors(got: Array, wanted: Array) -> list[float]:
 
 
 def _row_order(got: Array, wanted: Array) -> tuple[int, list[int]] | None:
-    """The axis along which `got` has the rows of `wanted` in another order, and that order."""
+    """The axis along which `got` has the rows of `wanted` in another order, and that order.
+
+    Rows are told apart by a few random projections; whether the order is right is seen after.
+    """
     for axis in range(wanted.ndim):
         count = wanted.shape[axis]
         if not 2 <= count <= _MOST_ROWS:
             continue
         mine = np.moveaxis(got, axis, 0).reshape(count, -1).astype(np.float64)
         theirs = np.moveaxis(wanted, axis, 0).reshape(count, -1).astype(np.float64)
-        distance = np.abs(mine[:, None] - theirs[None]).max(axis=2)
+        seen = np.random.default_rng(0).normal(size=(mine.shape[1], _PROJECTIONS))
+        distance = np.abs((mine @ seen)[:, None] - (theirs @ seen)[None]).max(axis=2)
         order = distance.argmin(axis=1)
         if len(set(order.tolist())) == count and not np.array_equal(order, np.arange(count)):
             return axis, order.tolist()

@@ -110,6 +110,10 @@ class Problem(NamedTuple):
         }
         return tuple(name for name, there in found.items() if there)
 
+    def rows(self) -> Array:
+        """The rows of the batch, (N, I), as an array of its own or a view with gaps."""
+        return self._laid_out(self.batch.values.copy())
+
     def padded_input(self, batch_first: bool = True) -> Array:
         """The input as a padded array, (B, T, I) or (T, B, I), garbage in the padding."""
         padded = self.padding.copy()
@@ -146,6 +150,33 @@ class Problem(NamedTuple):
             padding=self.padding[kept],
         )
 
+    def check_fits(self, network: Network) -> None:
+        """Refuse a problem that was made for another network, or that has no finite answer.
+
+        Raises
+        ------
+        ValueError
+            If a shape is another than `network` needs, or a number is NaN or Inf.
+        """
+        B, N = len(self.batch), self.batch.total_steps
+        sizes = [network.cell(run).state_sizes for run in range(network.num_runs)]
+        wanted = [[(B, size) for size in own] for own in sizes]
+        for what, shape, expected in (
+            ("batch", self.batch.values.shape, (N, network.input_size)),
+            ("d_output", self.d_output.shape, (N, network.output_size)),
+            ("state_0", [[a.shape for a in s] for s in self.state_0], wanted),
+            ("d_state_n", [[a.shape for a in s] for s in self.d_state_n], wanted),
+        ):
+            if shape != expected:
+                raise ValueError(
+                    f"{what} of problem {self.name} has shape {shape}, expected {expected}"
+                )
+        check_all_finite(self.batch.values, f"batch of problem {self.name}")
+        check_all_finite(self.d_output, f"d_output of problem {self.name}")
+        for states, what in ((self.state_0, "state_0"), (self.d_state_n, "d_state_n")):
+            for array in (a for state in states for a in state):
+                check_all_finite(array, f"{what} of problem {self.name}")
+
     def copy(self) -> Problem:
         """The same problem in arrays of its own."""
         return self.astype(self.dtype)._replace(mask=self.mask.copy())
@@ -164,6 +195,14 @@ class Problem(NamedTuple):
             d_state_n=converted(self.d_state_n),
             padding=self.padding.astype(target),
         )
+
+
+def check_all_finite(array: Array, name: str) -> None:
+    """Refuse NaN and Inf: what comes of them cannot be compared."""
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        at = ", ".join(map(str, bad[0].tolist()))
+        raise ValueError(f"{name} has {array[tuple(bad[0])]} at [{at}], expected finite numbers")
 
 
 def standard_problem(name: str, network: Network, dtype: Any = "float64") -> Problem:

@@ -105,8 +105,8 @@ class Report(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether something was checked and nothing failed."""
-        return not self.failures and any(e.status is not Status.UNCHECKED for e in self.entries)
+        """Whether something was compared and nothing failed."""
+        return not self.failures and any(e.deviation is not None for e in self.entries)
 
     @property
     def verdict(self) -> str:

@@ -105,6 +105,10 @@ PROFILES: dict[str, Semantics] = {
         Semantics("flax", empty="padding", padded_output="any", refuses=("holes",)),
         # jax.experimental.rnn.lstm_ref gathers as flax does, and masks its outputs
         Semantics("lstm_ref", empty="padding", refuses=("holes",)),
+        # torch.nn.LSTM with a padded batch raises for a batch without a step or a sequence
+        Semantics("padded", refuses=("no step", "no sequence")),
+        # mlx.nn stacks the outputs of the steps, and mx.stack refuses to stack none
+        Semantics("mlx", refuses=("length 0", "no step")),
     )
 }
 

@@ -16,6 +16,7 @@ from ..comparison import Case
 from ..parameters import CellParameters
 from ..types import Array, BoolArray
 from ..unroll.base import AnyCell, State
+from ..validation import check_dtype
 from .network import Network, Results
 from .problem import Problem
 from .semantics import LAW, Semantics
@@ -116,8 +117,7 @@ class FunctionSubject:
     ----------
     function : callable
         ``f(case) -> Result``: `case` is a :class:`refrnn.comparison.Case` whose arrays are all
-        given (never None) and writable copies, so that a function that writes to its arguments
-        harms nobody.
+        given (never None), and copies: a function that writes to them harms nobody.
     cell : Cell
         The equations it claims to compute.
     parameters : CellParameters, optional
@@ -139,7 +139,9 @@ class FunctionSubject:
         reverse: bool = False,
     ) -> None:
         self.network = Network([cell], (reverse,))
-        self.dtype = np.dtype(dtype)
+        self.dtype = check_dtype(dtype, "dtype", complex_allowed=False)
+        if self.dtype not in (np.float32, np.float64):
+            raise TypeError(f"dtype has value {self.dtype}, expected float32 or float64")
         self._function = function
         self._cell = cell
         if parameters is None:
@@ -193,7 +195,7 @@ class FunctionSubject:
             named.update({form.format(n): a for n, a in zip(letters, parts, strict=True)})
         given = {} if result.d_parameters is None else dict(result.d_parameters)
         named.update({f"d_{name}": given.pop(name, None) for name in self._parameters})
-        named.update({f"d_{name}": array for name, array in given.items()})  # nobody asked for it
+        named.update({f"d_parameters[{name!r}]": a for name, a in given.items()})  # not asked for
         return named
 
     def present(

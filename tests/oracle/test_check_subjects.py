@@ -8,6 +8,7 @@ import pytest
 from refrnn.cli import main
 
 MODULE = """
+import numpy as np
 from refrnn import GRU
 from refrnn.comparison import run_case
 from refrnn.oracle import FunctionSubject, Result
@@ -19,6 +20,17 @@ def right(case):
 def wrong(case):
     result = right(case)
     return result._replace(d_parameters={"W_hh": 2 * result.d_parameters["W_hh"]})
+
+def crash(case):
+    raise SystemExit(0)
+
+def make():
+    return Layer()
+
+def infinite():
+    cell = GRU(3, 4)
+    weights = {n: np.full(s, np.inf) for n, s in cell.parameter_shapes().items()}
+    return FunctionSubject(right, cell, weights)
 
 class Layer(FunctionSubject):
     def __init__(self):
@@ -67,6 +79,25 @@ def test_a_class_is_called_and_verbose_shows_every_table(capsys):
     assert "right as GRU(3, 4): ok" in out
 
 
+def test_a_function_that_makes_a_module_is_called(capsys):
+    status, out, _ = run(capsys, "kernels_of_mine:make")
+    assert status == 0
+    assert "right as GRU(3, 4): ok" in out
+
+
+def test_leaving_the_process_is_a_crash(capsys):
+    options = ("--cell", "gru_reset_after", "--dtype", "float64")
+    status, out, _ = run(capsys, "kernels_of_mine:crash", *options)
+    assert status == 1
+    assert "crashed: SystemExit" in " ".join(out.split())
+
+
+def test_weights_that_are_not_finite_are_wrong_usage(capsys):
+    status, _, err = run(capsys, "kernels_of_mine:infinite")
+    assert status == 2
+    assert "W_ih of run 0 has inf at [0, 0], expected finite numbers" in err
+
+
 def test_only_the_cases_that_were_asked_for(capsys):
     status, out, _ = run(capsys, "kernels_of_mine:Layer", "--case", "extra_padding", "--json", "-")
     assert status == 0
@@ -96,9 +127,9 @@ def test_the_json_goes_to_a_file(capsys, tmp_path):
         (["kernels_of_mine:none"], "which fails: AttributeError"),
         (["no_such_module:none"], "which fails: ModuleNotFoundError"),
         (["kernels_of_mine:number"], "subject has type int"),
-        (["kernels_of_mine:right"], "expected cell= beside it"),
+        (["kernels_of_mine:right"], "which is a function: expected --cell beside it"),
         (["kernels_of_mine:right", "--dtype", "float32"], "expected --cell beside it"),
-        (["kernels_of_mine:Layer", "--cell", "lstm"], "takes no options"),
+        (["kernels_of_mine:Layer", "--cell", "lstm"], "and kernels_of_mine:Layer is none"),
         (["torch", "--cell", "lstm"], "torch is a framework"),
         (["torch", "--quick"], "--quick: about unrolls"),
         (["torch", "--unroll", "lanes"], "--unroll: about unrolls"),

@@ -174,6 +174,48 @@ def run_shape(report, name, problem, cell):
     return shapes[name]
 
 
+def test_only_refusals_are_nothing_checked():
+    class Refusing(FunctionSubject):
+        semantics = Semantics("mine", refuses=("no step",))
+
+        def run(self, problem):
+            raise RuntimeError("nothing to do")
+
+    subject = Refusing(right, rr.GRU(3, 4))
+    report = check(subject, standard_problem("all_empty", subject.network))
+    assert not report.failures
+    assert report.verdict == "nothing was checked"
+
+
+def test_a_problem_of_another_network_is_refused():
+    other = standard_problem("unsorted", Network([rr.GRU(3, 4)]))
+    with pytest.raises(ValueError, match="state_0 of problem unsorted has shape"):
+        check(right, other, cell=rr.LSTM(3, 4))
+    with pytest.raises(ValueError, match=r"batch of problem unsorted has shape \(30, 3\)"):
+        check(right, other, cell=rr.GRU(2, 4))
+
+
+def test_numbers_that_are_not_finite_are_refused():
+    batch = rr.RaggedBatch.from_sequences([np.full((2, 3), np.nan)])
+    with pytest.raises(ValueError, match=r"batch of problem batch has nan at \[0, 0\]"):
+        check(right, batch, cell=rr.GRU(3, 4))
+
+
+def test_no_warning_where_numbers_leave_float32():
+    cell = rr.RNN(3, 4, activation="relu")
+    weights = cell.init_parameters(np.random.default_rng(0), "float32", scale=1e6)
+    report = check(right, cell=cell, parameters=weights, dtype="float32")
+    assert {e.problem for e in report.entries if e.status is Status.FAILED} <= {
+        "one_sequence",
+        "long_and_short",
+        "unsorted",
+        "saturating",
+        "nan_padding",
+        "strided",
+        "last_state",
+    }
+
+
 def test_nothing_offered_is_nothing_checked():
     report = check(lambda case: Result(), cell=rr.GRU(3, 4))
     assert not report.ok
@@ -187,6 +229,10 @@ def test_what_is_not_offered_is_said_and_does_not_count():
     assert report.ok
     assert any(f.tensors == ("d_input",) for f in report.unchecked)
     assert "Not offered, and not counted as passed" in str(report)
+
+
+def exit_now():
+    raise SystemExit(0)
 
 
 FINDINGS = {
@@ -203,9 +249,14 @@ FINDINGS = {
         "crashed: ValueError: a state has 2 arrays, expected 1",
     ),
     "a gradient nobody knows": (
-        lambda r: r._replace(d_parameters={**r.d_parameters, "W_xx": r.output}),
+        lambda r: r._replace(d_parameters={**r.d_parameters, "input": r.output}),
         "nobody asked for an array of this name",
     ),
+    "a masked array": (
+        lambda r: r._replace(output=np.ma.masked_invalid(r.output)),
+        "it has type MaskedArray, expected an ndarray",
+    ),
+    "leaving": (lambda r: exit_now(), "crashed: SystemExit"),
     "not finite": (
         lambda r: r._replace(d_input=np.full_like(r.d_input, np.inf)),
         "elements are not finite",

@@ -50,7 +50,7 @@ GRADIENT = {
     "gradient doubled": ("d_weight_ih", "it is 2 times the reference"),
     "gradient rows": (
         "d_weight_hh",
-        "with the forget and cell gate rows swapped in the gradient alone it agrees",
+        "with the forget and cell gate rows swapped in the gradient",
     ),
 }
 

@@ -96,6 +96,24 @@ def test_without_the_profile_it_is_a_mistake_with_the_same_words():
     assert PROFILES["onnx"].differences()[0] in finding.words
 
 
+def test_a_rule_holds_for_all_arrays_of_a_problem():
+    """Zero final states, and gradients as if the initial states had been passed on."""
+
+    class Mixed(PaddedLSTM):
+        def run(self, problem):
+            found = super().run(problem)
+            for name in ("h_n", "c_n"):
+                found[name][problem.lengths == 0] = 0
+            return found
+
+    report = check(Mixed(), problems(), semantics="onnx")
+    assert not report.ok
+    assert {f.tensors for f in report.failures} == {("d_h_0", "d_c_0")}
+    assert "the final state of a sequence of length 0 is its initial state" in (
+        report.failures[0].words
+    )
+
+
 def test_a_profile_forgives_nothing_else():
     report = check(PaddedLSTM("gate order"), problems(), semantics="onnx")
     assert not report.ok

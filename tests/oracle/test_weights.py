@@ -27,8 +27,8 @@ from refrnn.oracle.weights import (
 )
 from refrnn.types import Array
 
-from ..frameworks.weights.agreement import Foreign, check, deviations, full_case, padded
 from . import foreign_steps as steps
+from .agreement import Foreign, check, deviations, full_case, padded
 
 
 class Variant(NamedTuple):

@@ -64,6 +64,8 @@ def adapt(subject: Any, **options: Any) -> Subject:
             module = importlib.import_module(f".{ADAPTERS[package]}", __name__)
             adapted: Subject = module.adapt(subject, **options)
             return adapted
+    if isinstance(subject, type):
+        raise TypeError(f"subject is the class {subject.__name__}, expected an object of it")
     if callable(subject):
         if "cell" not in options:
             raise TypeError(

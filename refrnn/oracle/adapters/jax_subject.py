@@ -248,8 +248,9 @@ def _pull_back(call: Callable[..., Any]) -> Callable[..., Any]:
         import jax
         import jax.numpy as jnp
 
+        own = jax.tree.map(jnp.array, told)  # a copy: a function may do with it what it likes
         values, back = jax.vjp(
-            lambda weights, x, states: call(weights, x, states, told),
+            lambda weights, x, states: call(weights, x, states, own),
             *jax.tree.map(jnp.asarray, arguments),
         )
         matched = _matched(cotangents, values)

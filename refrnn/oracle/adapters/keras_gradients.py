@@ -179,7 +179,8 @@ def _torch(call: Call, leaves: list[Any]) -> tuple[list[Any], _Pull]:
     leaves = [leaf.detach().requires_grad_(True) for leaf in leaves]
     sources = [*leaves, *(variable.value for variable in call.variables)]
     x, options = _arguments(call, leaves)
-    outputs = keras.tree.flatten(call.layer(x, **options))
+    with torch.enable_grad():  # whatever the caller has switched off
+        outputs = keras.tree.flatten(call.layer(x, **options))
 
     def pull(d_outputs: list[Any]) -> list[Any]:
         wanted = [source for source in sources if source.requires_grad]

@@ -20,14 +20,12 @@ from ...validation import check_bool
 from ..network import Network, Results
 from ..padded import expected_d_input, expected_output
 from ..problem import Problem
-from ..semantics import Semantics
+from ..semantics import PROFILES, Semantics
 from ..subject import Expected, Subject
 from ..weights import LAYOUTS, Layout
 
 __all__ = ["adapt", "modules"]
 
-# Outputs of the steps are stacked, and mx.stack refuses to stack none.
-_PROFILE = Semantics("mlx", refuses=("length 0", "no step"))
 _DTYPES = {"mlx.core.float32": "float32", "mlx.core.float64": "float64"}
 
 
@@ -96,7 +94,7 @@ def _modules() -> Iterator[tuple[str, Any]]:
 class _Subject:
     """A module, its weights as arguments."""
 
-    semantics = _PROFILE
+    semantics = PROFILES["mlx"]
 
     def __init__(self, module: Any, one_by_one: bool, nonlinearity: str | None) -> None:
         own = {n: a for n, a in module.items() if type(a).__module__.startswith("mlx")}

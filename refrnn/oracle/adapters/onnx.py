@@ -20,7 +20,7 @@ from ..mistakes import Mistake
 from ..network import Network, Results
 from ..padded import expected_d_input, expected_output
 from ..problem import Problem
-from ..semantics import PROFILES, Semantics
+from ..semantics import Semantics
 from ..subject import Expected, Subject
 from ..weights import LAYOUTS, onnx_stack
 from .onnx_mistakes import ignored
@@ -112,11 +112,10 @@ def modules() -> Iterator[tuple[str, Any]]:
 class _NodeSubject:
     """A node with its weights and what runs it."""
 
-    semantics = PROFILES["onnx"]
-
     def __init__(self, node: Node, runs: Runtime) -> None:
         self._node = node
         self._runtime = runs
+        self.semantics = runs.semantics
         both = directions(node)
         if len({case.cell for case in both}) > 1:
             raise UnsupportedCase(

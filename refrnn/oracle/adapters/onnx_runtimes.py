@@ -12,6 +12,7 @@ import numpy as np
 
 from ...errors import UnsupportedCase
 from ...types import Array
+from ..semantics import LAW, PROFILES, Semantics
 
 __all__ = ["Runtime", "find_runtime"]
 
@@ -48,6 +49,11 @@ class Runtime(Protocol):
     @property
     def title(self) -> str:
         """Its name and version."""
+        ...
+
+    @property
+    def semantics(self) -> Semantics:
+        """What it does on purpose."""
         ...
 
     def check(self, model: Any, inputs: Mapping[str, Array]) -> None:
@@ -88,6 +94,8 @@ def find_runtime(chosen: Any) -> Runtime:
 
 class _OnnxRuntime:
     """ONNX Runtime on the CPU."""
+
+    semantics = PROFILES["onnx"]
 
     def __init__(self) -> None:
         import onnxruntime
@@ -136,7 +144,9 @@ def _in_a_child(model: bytes, inputs: Mapping[str, Array], title: str) -> list[A
     }
     np.savez(file, **arrays)
     command = [sys.executable, "-c", _CHILD, *sys.path]
-    done = subprocess.run(command, input=file.getvalue(), capture_output=True, check=False)
+    done = subprocess.run(
+        command, input=file.getvalue(), capture_output=True, check=False, timeout=300
+    )
     if done.returncode:
         text = done.stderr.decode(errors="replace").strip() or "no message"
         code = done.returncode
@@ -149,6 +159,8 @@ def _in_a_child(model: bytes, inputs: Mapping[str, Array], title: str) -> list[A
 
 class _Reference:
     """The reference evaluator of onnx."""
+
+    semantics = LAW
 
     def __init__(self) -> None:
         import onnx
@@ -168,6 +180,8 @@ class _Reference:
 
 class _Backend:
     """A backend: ``prepare(model).run([...])``."""
+
+    semantics = LAW
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend

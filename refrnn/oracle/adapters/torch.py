@@ -34,8 +34,6 @@ _NAMES = {
     "b_hh": "bias_hh",
     "W_hr": "weight_hr",
 }
-# nn.LSTM and the others raise for a batch without a step or a sequence
-_PADDED = Semantics("padded", refuses=("no step", "no sequence"))
 _KINDS: dict[int, type[Any]] = {1: RNN, 3: GRU, 4: LSTM}
 
 
@@ -128,6 +126,8 @@ class _TorchSubject:
         self._module = module
         self._device = first.device
         self._tensor_dtype = first.dtype
+        if first.device.type == "meta":
+            raise UnsupportedCase("the module is on the device meta, where weights have no numbers")
         name = str(first.dtype).removeprefix("torch.")
         if name not in ("float32", "float64"):
             raise UnsupportedCase(f"the module has dtype {name}, expected float32 or float64")
@@ -155,6 +155,35 @@ class _TorchSubject:
             )
             for run in range(self.network.num_runs)
         )
+
+    def run(self, problem: Problem) -> Mapping[str, Any]:
+        """Run a problem with gradients and in the module's own dtype, whatever is switched on.
+
+        TF32, which cuDNN uses for float32 unless told not to, has ten bits, and is off meanwhile.
+        """
+        import torch
+
+        own = torch.backends.cudnn
+        flags = {
+            "enabled": own.enabled,
+            "benchmark": own.benchmark,
+            "deterministic": own.deterministic,
+        }
+        products = torch.backends.cuda.matmul
+        allowed = products.allow_tf32
+        products.allow_tf32 = False
+        try:
+            with (
+                own.flags(**flags, allow_tf32=False),
+                torch.inference_mode(False),
+                torch.enable_grad(),
+            ):
+                return self._run(problem)
+        finally:
+            products.allow_tf32 = allowed
+
+    def _run(self, problem: Problem) -> dict[str, Any]:
+        raise NotImplementedError
 
     def _foreign_name(self, name: str, run: int) -> str:
         """PyTorch's name of a parameter."""
@@ -221,7 +250,7 @@ class _LayerSubject(_TorchSubject):
         self._packed = packed
         self._batch_first = own if batch_first is None else batch_first
         self.network = _network(module, nonlinearity)
-        self.semantics = PROFILES["packed"] if packed else _PADDED
+        self.semantics = PROFILES["packed" if packed else "padded"]
 
     def _num_layers(self) -> int:
         names = dict(self._module.named_parameters())
@@ -241,7 +270,7 @@ class _LayerSubject(_TorchSubject):
             return "a padded batch without lengths: the module cannot know its padding"
         return None
 
-    def run(self, problem: Problem) -> Mapping[str, Any]:
+    def _run(self, problem: Problem) -> dict[str, Any]:
         """Call the module and differentiate."""
         x = self._leaf(problem.padded_input(self._batch_first))
         states = self._states(problem)
@@ -263,7 +292,11 @@ class _LayerSubject(_TorchSubject):
     def _call(self, x: Any, problem: Problem, states: list[Any]) -> tuple[Any, list[Any]]:
         """Run the module; the output padded again."""
         import torch
-        from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+        from torch.nn.utils.rnn import (
+            PackedSequence,
+            pack_padded_sequence,
+            pad_packed_sequence,
+        )
 
         argument = x
         if self._packed:
@@ -271,12 +304,16 @@ class _LayerSubject(_TorchSubject):
             argument = pack_padded_sequence(x, lengths, self._batch_first, enforce_sorted=False)
         is_lstm = len(self.network.cells[0].state_names) == 2
         hx = (tuple(states) if is_lstm else states[0]) if states else None
-        output, finals = self._module(argument, hx)
+        output, finals = _pair(self._module(argument, hx), "output and final state")
         if self._packed:
+            if not isinstance(output, PackedSequence):
+                kind = type(output).__name__
+                raise TypeError(f"the output has type {kind}, expected a PackedSequence")
             output, _ = pad_packed_sequence(
                 output, self._batch_first, total_length=problem.num_steps
             )
-        return output, list(finals) if is_lstm else [finals]
+        finals = _pair(finals, "h_n and c_n") if is_lstm else [finals]
+        return output, [_tensor(f, "a final state") for f in finals]
 
     def present(
         self, results: Results, problem: Problem, semantics: Semantics
@@ -312,12 +349,12 @@ class _CellSubject(_TorchSubject):
         """Holes are a matter of padding, and a cell sees none."""
         return "a cell is given steps, and they have no holes" if problem.has_holes else None
 
-    def run(self, problem: Problem) -> Mapping[str, Any]:
+    def _run(self, problem: Problem) -> dict[str, Any]:
         """Step every sequence, and differentiate all of it."""
         import torch
 
         letters = self.network.cells[0].state_names
-        x = self._leaf(problem.batch.values.copy())
+        x = self._leaf(problem.rows())
         states = [self._leaf(a) for a in problem.state_0[0]]
         outputs, finals = [], []
         for b, (start, stop) in enumerate(
@@ -353,7 +390,8 @@ class _CellSubject(_TorchSubject):
             after = self._module(x)
         else:
             after = self._module(x, tuple(state) if is_lstm else state[0])
-        return list(after) if is_lstm else [after]
+        parts = _pair(after, "h and c") if is_lstm else [after]
+        return [_tensor(part, "a state") for part in parts]
 
     def present(
         self, results: Results, problem: Problem, semantics: Semantics
@@ -385,6 +423,9 @@ def _network(module: Any, nonlinearity: str | None) -> Network:
 
 def _cell(module: Any, own: Mapping[str, Any], suffix: str, nonlinearity: str | None) -> AnyCell:
     """A cell from the shapes of its weights."""
+    for name in ("weight_ih", "weight_hh"):
+        if f"{name}{suffix}" not in own:
+            raise TypeError(f"the module has no parameter {name}{suffix}, expected one")
     rows, inputs = own[f"weight_ih{suffix}"].shape
     outputs = own[f"weight_hh{suffix}"].shape[1]
     projection = own.get(f"weight_hr{suffix}")
@@ -394,7 +435,10 @@ def _cell(module: Any, own: Mapping[str, Any], suffix: str, nonlinearity: str | 
         raise TypeError(
             f"weight_ih{suffix} has {rows} rows, expected 1, 3 or 4 times hidden_size = {hidden}"
         )
-    biases = sum(f"{name}{suffix}" in own for name in ("bias_ih", "bias_hh"))
+    found = [name for name in ("bias_ih", "bias_hh") if f"{name}{suffix}" in own]
+    if found == ["bias_hh"]:
+        raise TypeError(f"the module has bias_hh{suffix} alone, expected bias_ih{suffix} beside it")
+    biases = len(found)
     options: dict[str, Any] = {"biases": biases}
     if projection is not None:
         options["proj_size"] = outputs
@@ -406,6 +450,24 @@ def _cell(module: Any, own: Mapping[str, Any], suffix: str, nonlinearity: str | 
         )
     cell: AnyCell = kind(inputs, hidden, **options)
     return cell
+
+
+def _pair(returned: Any, what: str) -> list[Any]:
+    """What a module gives back as two; an error of its own where it is something else."""
+    if not isinstance(returned, (tuple, list)) or len(returned) != 2:
+        count = f" of {len(returned)}" if isinstance(returned, (tuple, list)) else ""
+        kind = type(returned).__name__
+        raise TypeError(f"the module returned a {kind}{count}, expected {what}")
+    return list(returned)
+
+
+def _tensor(part: Any, what: str) -> Any:
+    """A tensor; an error of the module where it is something else."""
+    import torch
+
+    if not isinstance(part, torch.Tensor):
+        raise TypeError(f"{what} has type {type(part).__name__}, expected a tensor")
+    return part
 
 
 def _array(tensor: Any) -> Array:

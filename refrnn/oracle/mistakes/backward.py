@@ -14,6 +14,8 @@ from ..evaluation import Setting, evaluate
 from ..network import Results
 from .base import UNROLL, Mistakes, evaluated
 from .gates import orders, permuted, unpermuted
+from .states import zeroed
+from .weights import transposed
 
 __all__ = ["backward_only"]
 
@@ -30,6 +32,13 @@ def backward_only(setting: Setting) -> Mistakes:
         "the cotangent of the final state ignored",
         evaluated(setting._replace(problem=problem._replace(d_state_n=no_final))),
     )
+    letters = cells[0].state_names
+    for part, letter in enumerate(letters if len(letters) > 1 else ()):
+        without = problem._replace(d_state_n=zeroed(problem.d_state_n, part))
+        words = f"the cotangent of {letter}_n ignored"
+        yield words, evaluated(setting._replace(problem=without))
+    if all(cell.output_size == cell.hidden_size for cell in cells):
+        yield "W_hh transposed in the backward pass", partial(_backward_transposed, setting)
     no_output = np.zeros_like(problem.d_output)
     yield (
         "the cotangent of the outputs ignored",
@@ -38,7 +47,7 @@ def backward_only(setting: Setting) -> Mistakes:
     if getattr(cells[0], "cell_clip", None) is not None:
         yield "the derivative of cell_clip left out", evaluated(setting, _clip_forgotten)
     for order, words in orders(setting.network):
-        yield f"{words} in the gradient alone", partial(_gradient_permuted, setting, order)
+        yield f"{words} in the gradient", partial(_gradient_permuted, setting, order)
 
 
 def _backward_permuted(setting: Setting, order: tuple[int, ...]) -> Results:
@@ -48,6 +57,15 @@ def _backward_permuted(setting: Setting, order: tuple[int, ...]) -> Results:
         return [t._replace(parameters=permuted(order, t.parameters, t.cell)) for t in own]
 
     return unpermuted(setting, evaluate(setting, UNROLL, tapes), order)
+
+
+def _backward_transposed(setting: Setting) -> Results:
+    """A backward pass that reads W_hh the wrong way round."""
+
+    def tapes(own: Sequence[Tape]) -> list[Tape]:
+        return [t._replace(parameters=transposed("W_hh", t.parameters, t.cell)) for t in own]
+
+    return evaluate(setting, UNROLL, tapes)
 
 
 def _gradient_permuted(setting: Setting, order: tuple[int, ...]) -> Results:

@@ -13,7 +13,7 @@ from ..evaluation import Setting, evaluate
 from ..network import Results
 from .base import UNROLL, Mistakes
 
-__all__ = ["states"]
+__all__ = ["states", "zeroed"]
 
 
 def states(setting: Setting) -> Mistakes:
@@ -23,6 +23,9 @@ def states(setting: Setting) -> Mistakes:
         zeros = tuple(type(s)(*map(np.zeros_like, s)) for s in problem.state_0)
         ignored = setting._replace(problem=problem._replace(state_0=zeros))
         yield "initial states ignored", lambda: _no_initial(evaluate(ignored, UNROLL))
+        letters = setting.network.cells[0].state_names
+        for part, letter in enumerate(letters if len(letters) > 1 else ()):
+            yield f"{letter}_0 ignored", partial(_one_ignored, setting, part)
     if all(len(s) == 2 and s[0].shape == s[1].shape for s in problem.state_0):
         swap = setting._replace(problem=problem._replace(state_0=_exchanged(problem.state_0)))
         yield "h_0 and c_0 in each other's place", lambda: _swapped_back(evaluate(swap, UNROLL))
@@ -39,6 +42,22 @@ def _no_initial(results: Results) -> Results:
     """Nothing reaches an initial state that is not used."""
     zeros = tuple(type(s)(*map(np.zeros_like, s)) for s in results.d_state_0)
     return results._replace(d_state_0=zeros)
+
+
+def _one_ignored(setting: Setting, part: int) -> Results:
+    """One of the two arrays of every initial state counted as zeros."""
+    problem = setting.problem
+    changed = problem._replace(state_0=zeroed(problem.state_0, part))
+    results = evaluate(setting._replace(problem=changed), UNROLL)
+    return results._replace(d_state_0=zeroed(results.d_state_0, part))
+
+
+def zeroed(states: Sequence[State], part: int) -> tuple[State, ...]:
+    """States with one of their arrays zero."""
+    return tuple(
+        type(s)._make([np.zeros_like(a) if k == part else a for k, a in enumerate(s)])
+        for s in states
+    )
 
 
 def _swapped_back(results: Results) -> Results:

@@ -30,6 +30,8 @@ def times(setting: Setting) -> Mistakes:
                 )
             if not setting.network.reverse[0]:
                 yield f"the final state taken from the {what}", partial(_hidden, stepped)
+                words = f"the final state taken from the {what}, its gradient from the right one,"
+                yield words, partial(_state_alone, setting, stepped)
         yield "the final state read at the last padded step", partial(_final_state_zero, setting)
     flipped = tuple(not reverse for reverse in setting.network.reverse)
     if len(flipped) == 1:
@@ -52,6 +54,11 @@ def _hidden(stepped: Callable[[], Results]) -> Results:
     results = stepped()
     assert results.at_padding is not None
     return results._replace(at_padding=results.at_padding._replace(output=None))
+
+
+def _state_alone(setting: Setting, stepped: Callable[[], Results]) -> Results:
+    """The final states of stepping the padding; everything else as it should be."""
+    return evaluate(setting, UNROLL)._replace(state_n=stepped().state_n)
 
 
 def _final_state_zero(setting: Setting) -> Results:

@@ -13,7 +13,7 @@ from ..evaluation import Setting
 from ..network import Results
 from .base import Mistakes, runs_of, with_parameters
 
-__all__ = ["biases", "matrices"]
+__all__ = ["biases", "matrices", "transposed"]
 
 
 def biases(setting: Setting) -> Mistakes:
@@ -25,6 +25,10 @@ def biases(setting: Setting) -> Mistakes:
     if len(names) == 2:
         yield "both biases left out", _scaled(setting, names, 0.0)
         yield "both biases added twice", _scaled(setting, names, 2.0)
+        yield (
+            "b_ih and b_hh in each other's place",
+            with_parameters(setting, _exchanged, _exchanged),
+        )
 
 
 def matrices(setting: Setting) -> Mistakes:
@@ -32,7 +36,7 @@ def matrices(setting: Setting) -> Mistakes:
     for name in ("W_hh", "W_ih"):
         blocks = [p[name].shape[0] // c.num_gates == p[name].shape[1] for p, c in runs_of(setting)]
         if all(blocks):
-            change = partial(_transposed, name)
+            change = partial(transposed, name)
             yield f"{name} transposed", with_parameters(setting, change, change)
 
 
@@ -45,7 +49,13 @@ def _scaled(setting: Setting, names: Sequence[str], factor: float) -> Callable[[
     return with_parameters(setting, scaled, scaled)
 
 
-def _transposed(name: str, parameters: CellParameters, cell: AnyCell) -> CellParameters:
+def _exchanged(parameters: CellParameters, cell: AnyCell) -> CellParameters:
+    """The two biases in each other's place."""
+    both = {"b_ih": parameters["b_hh"], "b_hh": parameters["b_ih"]}
+    return CellParameters({**parameters, **both})
+
+
+def transposed(name: str, parameters: CellParameters, cell: AnyCell) -> CellParameters:
     """One matrix with the block of every gate transposed."""
     blocks = np.split(parameters[name], cell.num_gates)
     return CellParameters({**parameters, name: np.concatenate([b.T for b in blocks])})

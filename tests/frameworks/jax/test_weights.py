@@ -23,7 +23,7 @@ from refrnn.comparison import Case
 from refrnn.oracle.weights import LAYOUTS, jax_flatten, jax_unflatten
 from refrnn.types import Array
 
-from ..agreement import Foreign, check, full_case, padded
+from ...oracle.agreement import Foreign, check, full_case, padded
 
 #: A step: weights by name, x (B, I) and the state (h,) or (h, c) to the state after it.
 Step = Callable[[Mapping[str, Any], Any, tuple[Any, ...]], tuple[Any, ...]]

@@ -18,7 +18,7 @@ import refrnn as rr
 from refrnn.comparison import Case
 from refrnn.oracle.weights import LAYOUTS, block_lstm
 
-from ..agreement import Foreign, check, full_case, padded
+from ...oracle.agreement import Foreign, check, full_case, padded
 
 LAYERS = [
     ("keras.SimpleRNN", {}, rr.RNN(3, 4, biases=1)),

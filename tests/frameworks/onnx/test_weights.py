@@ -20,7 +20,7 @@ from refrnn.comparison import Case
 from refrnn.oracle.weights import LAYOUTS, onnx_stack
 from refrnn.types import Array
 
-from ..agreement import Foreign, check, full_case, padded
+from ...oracle.agreement import Foreign, check, full_case, padded
 
 PLAIN = [
     rr.RNN(3, 4),

@@ -11,7 +11,7 @@ import refrnn as rr
 from refrnn.comparison import Case
 from refrnn.oracle.weights import LAYOUTS
 
-from ..agreement import Foreign, check, full_case, padded
+from ...oracle.agreement import Foreign, check, full_case, padded
 
 CELLS = [
     ("RNN", rr.RNN(3, 4)),
