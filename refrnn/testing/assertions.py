@@ -56,7 +56,8 @@ def assert_matches_reference(
         If an argument has the wrong type.
     ValueError
         If `unchecked` has a name that the reference does not have or that `got` has, or names
-        everything; if `truth` is of another case; or if the reference itself is not finite.
+        everything; if `truth` has arrays of other names or shapes; or if the reference itself is
+        not finite.
     refrnn.errors.UnsupportedCase
         If an unroll cannot run the case.
 
