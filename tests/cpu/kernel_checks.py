@@ -1,0 +1,178 @@
+"""Short checks of the kernels, without chance: ``python -m tests.cpu.kernel_checks KIND``.
+
+What finds the planted bugs of ``kernel_bugs.py``. The first check that fails is printed, by its
+name and what it said, and is exit status 1. KIND is one of :data:`CHECKS`.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from refrnn_accel.cpu import CythonUnroll, Workspace
+
+import refrnn as rr
+from refrnn.cases import random_case
+from refrnn.comparison import Case, run_case
+from refrnn.testing.holding import hold_bitwise
+from refrnn.testing.properties import PROPERTIES, agrees_with_the_definition
+
+from ..kernel_cells import CELLS, bad_values_change_no_bit_of_others
+from . import test_lanes_and_layout, test_threads, test_unroll, test_workspace
+from .test_unroll import drawn_case
+
+#: Input and hidden size, lengths, dtype, whether in reverse, and number of biases. Sizes around
+#: those of vectors, groups and tiles, whole ones too.
+SHAPES: tuple[tuple[int, int, list[int], str, bool, int], ...] = (
+    (3, 5, [3, 0, 5, 1, 2, 4], "float64", False, 2),
+    (17, 40, [9, 1, 1, 7, 4, 0, 12], "float32", True, 2),
+    (16, 16, [4, 6, 2], "float32", False, 2),
+    (8, 33, [7, 3, 5, 5, 1, 2, 0, 6, 4], "float64", True, 1),
+)
+#: Threads and lanes: teams with lanes of their own, and members that share units.
+WAYS = ((1, 1), (2, None), (3, 2), (2, 6), (4, 1))
+
+
+class Poisoned(Workspace):
+    """Gives out memory that is full of NaN, each array apart from the others."""
+
+    def empties(self, shapes: Mapping[str, tuple[int, ...]], dtype: Any) -> dict[str, np.ndarray]:
+        return {name: np.full(shape, np.nan, dtype) for name, shape in shapes.items()}
+
+
+def shaped_cases(name: str) -> Iterator[Case]:
+    """A cell in all shapes, with states and cotangents, none of them zero."""
+    for seed, (inputs, units, lengths, dtype, reverse, biases) in enumerate(SHAPES):
+        rng = np.random.default_rng(seed)
+        cell = CELLS[name](inputs, units, biases=biases)
+        batch = rr.RaggedBatch(rng.uniform(-2, 2, (sum(lengths), inputs)), lengths)
+        made = random_case(cell, batch, rng, reverse=reverse)
+        yield made.astype(dtype)._replace(name=f"{cell} {dtype}{' in reverse' * reverse}")
+
+
+def unroll(threads: int, lanes: int | None) -> CythonUnroll:
+    return CythonUnroll(num_threads=threads, lanes=lanes)
+
+
+def agrees(name: str) -> None:
+    for case, way in zip(shaped_cases(name), WAYS, strict=False):
+        agrees_with_the_definition(unroll(*way), case)
+
+
+def no_bit_depends_on_threads_or_lanes(name: str) -> None:
+    for case in shaped_cases(name):
+        expected = run_case(case, unroll(1, None))
+        for way in WAYS:
+            hold_bitwise(run_case(case, unroll(*way)), expected)
+
+
+def what_memory_held_reaches_nothing(name: str) -> None:
+    for case in shaped_cases(name):
+        expected = run_case(case, unroll(1, None))
+        for threads in (1, 3):
+            poisoned = CythonUnroll(num_threads=threads, workspace=Poisoned())
+            hold_bitwise(run_case(case, poisoned), expected)
+
+
+def bad_values_stay(name: str) -> None:
+    for case, bad in zip(shaped_cases(name), (np.nan, np.inf), strict=False):
+        bad_values_change_no_bit_of_others(unroll(2, 2), case, bad)
+    if name != "rnn_relu":
+        for hidden_size in (5, 20):
+            test_unroll.test_an_infinite_input_only_saturates(name, hidden_size)
+
+
+def at_saturation_and_kinks(name: str) -> None:
+    """Gradients that are tiny, and a relu at 0; nothing of length 0, whose cotangents are not."""
+    rng = np.random.default_rng(0)
+    cell = CELLS[name](3, 5)
+    case = random_case(cell, rr.RaggedBatch(rng.uniform(-1, 1, (9, 3)), [4, 2, 3]), rng)
+    gates = {"lstm": (40, 40, 40, 40), "gru": (0.3, 40, 0.3)}.get(name.partition("_")[0])
+    biases, weight = (gates, 0.01) if gates else ((0.0,) if name == "rnn_relu" else (40,), 0.0)
+    arrays = {key: weight * array for key, array in case.parameters.items()}
+    arrays["b_ih"] = np.repeat(np.array(biases, np.float64), 5)
+    arrays["b_hh"] = np.zeros(cell.num_gates * 5)
+    case = case._replace(parameters=rr.CellParameters(arrays))
+    agrees_with_the_definition(unroll(1, None), case)
+
+
+def holds_all_properties(name: str) -> None:
+    number = list(CELLS).index(name) % 2  # every other cell in reverse
+    case = list(shaped_cases(name))[number]
+    for holds in PROPERTIES:
+        if holds is not agrees_with_the_definition:
+            holds(unroll(2, None), case)
+
+
+def agrees_at_large_sizes(name: str) -> None:
+    """More rows and columns than are multiplied, packed or added at a time."""
+    sizes = {"lstm": (1100, 8), "gru_reset_before": (3, 530), "gru_reset_after": (3, 530)}
+    if name in sizes:
+        case = drawn_case(CELLS[name](*sizes[name]), "float32", [2, 0, 1])
+        agrees_with_the_definition(unroll(3, None), case)
+    if name == "gru_reset_before":
+        test_unroll.test_many_rows_agree_with_the_definition(name)
+
+
+def threads_and_memory(name: str) -> None:
+    """Tests that have no cell: once is enough."""
+    if name != "lstm":
+        return
+    for module in (test_threads, test_workspace):
+        for key, test in vars(module).items():
+            if key.startswith("test_") and callable(test):
+                test()
+    for lengths, hidden_size, threads, lanes in (([3, 0, 5, 1], 5, 2, None), ([], 5, 1, 3)):
+        test_lanes_and_layout.test_every_sequence_is_on_one_lane.hypothesis.inner_test(  # type: ignore[attr-defined]
+            lengths, hidden_size, threads, lanes
+        )
+
+
+def runs_on_threads(name: str) -> None:
+    """For a build that watches memory: nothing is compared."""
+    for case in shaped_cases(name):
+        for way in WAYS:
+            run_case(case, unroll(*way))
+
+
+def runs_within_bounds(name: str) -> None:
+    """The same, each array in memory of its own."""
+    for case in shaped_cases(name):
+        for threads in (1, 3):
+            run_case(case, CythonUnroll(num_threads=threads, workspace=Poisoned()))
+
+
+#: By what the kernels are compiled for: checks of a cell, those that find most first.
+CHECKS: dict[str, tuple[Callable[[str], None], ...]] = {
+    "values": (
+        agrees, what_memory_held_reaches_nothing, no_bit_depends_on_threads_or_lanes,
+        at_saturation_and_kinks, bad_values_stay, agrees_at_large_sizes, holds_all_properties,
+    ),
+    "threads": (threads_and_memory,),
+    "races": (runs_on_threads,),
+    "bounds": (runs_within_bounds,),
+}  # fmt: skip
+
+
+def first_failure(kind: str) -> str | None:
+    """The check that fails first, and why; None if none does."""
+    for check in CHECKS[kind]:
+        for name in CELLS:
+            try:
+                check(name)
+            except Exception as error:
+                where = traceback.extract_tb(error.__traceback__)
+                inner = next((f.name for f in reversed(where) if f.name != "hold"), "")
+                return f"{check.__name__}({name}), {inner}: {' '.join(str(error).split())[:200]}"
+    return None
+
+
+if __name__ == "__main__":
+    found = first_failure(sys.argv[1])
+    sys.stdout.write(f"{found}\n")
+    sys.exit(found is not None)
