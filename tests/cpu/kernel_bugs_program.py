@@ -1,9 +1,10 @@
-"""Plant bugs in the CPU kernels and see whether they are found: ``python tests/cpu/kernel_bugs_program.py``.
+"""Plant bugs in the CPU kernels and look for them: ``python -m tests.cpu.kernel_bugs_program``.
 
-Compiles a copy of the kernels with each bug of ``kernel_bugs.py``, for one instruction set, and runs
-the checks of ``kernel_checks.py`` on it; a crash and a hang are found, too. Arguments are parts of
-the names of bugs, by default all of them. Exit status 1 if a bug is not found, or if something is
-found in the kernels as they are. It needs Cython and g++, or the compiler that CXX names.
+Compiles a copy of the kernels with each bug of ``kernel_bugs.txt``, for one instruction set, and
+runs the checks of ``kernel_checks.py`` on it; a crash and a hang are found, too. Arguments are
+parts of the names of bugs, by default all of them. Exit status 1 if a bug is not found, or if
+something is found in the kernels as they are. It needs Cython and g++, or the compiler that CXX
+names, and that compiler's sanitizers.
 """
 
 from __future__ import annotations
@@ -24,10 +25,7 @@ from typing import NamedTuple
 
 from refrnn_accel.cpu.build import extensions
 
-if __package__:
-    from .kernel_bugs import PLANTED_BUGS, KernelBug
-else:  # as a program
-    from kernel_bugs import PLANTED_BUGS, KernelBug  # type: ignore[import-not-found,no-redef]
+from .kernel_bugs import PLANTED_BUGS, KernelBug
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("values", "threads", "races", "bounds")
@@ -100,7 +98,7 @@ class Workshop:
         )  # fmt: skip
 
     def _compile(self, package: Path, kind: str) -> None:
-        """The module of the first instruction set, which the package then takes for its only one."""
+        """The module of the first instruction set, which is then the only one."""
         flags = [*_FLAGS, *_vector_flags()]
         if kind in _SANITIZERS:
             flags += ["-g1", f"-fsanitize={_SANITIZERS[kind][0]}"]

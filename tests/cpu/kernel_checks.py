@@ -1,16 +1,14 @@
 """Short checks of the kernels, without chance: ``python -m tests.cpu.kernel_checks KIND``.
 
-What finds the planted bugs of ``kernel_bugs.py``. The first check that fails is printed, by its
+What finds the planted bugs of ``kernel_bugs.txt``. The first check that fails is printed, by its
 name and what it said, and is exit status 1. KIND is one of :data:`CHECKS`.
 """
 
 from __future__ import annotations
 
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
