@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
-from refrnn_accel.cpu import CythonUnroll, Workspace
+from refrnn_accel.cpu import CythonUnroll
 
 import refrnn as rr
 from refrnn.cases import random_case
@@ -23,6 +22,7 @@ from refrnn.testing.properties import PROPERTIES, agrees_with_the_definition
 from ..kernel_cells import CELLS, bad_values_change_no_bit_of_others
 from . import test_lanes_and_layout, test_threads, test_unroll, test_workspace
 from .test_unroll import drawn_case
+from .unrolls_and_cells import Poisoned
 
 #: Input and hidden size, lengths, dtype, whether in reverse, and number of biases. Sizes around
 #: those of vectors, groups and tiles, whole ones too.
@@ -34,13 +34,6 @@ SHAPES: tuple[tuple[int, int, list[int], str, bool, int], ...] = (
 )
 #: Threads and lanes: teams with lanes of their own, and members that share units.
 WAYS = ((1, 1), (2, None), (3, 2), (2, 6), (4, 1))
-
-
-class Poisoned(Workspace):
-    """Gives out memory that is full of NaN, each array apart from the others."""
-
-    def empties(self, shapes: Mapping[str, tuple[int, ...]], dtype: Any) -> dict[str, np.ndarray]:
-        return {name: np.full(shape, np.nan, dtype) for name, shape in shapes.items()}
 
 
 def shaped_cases(name: str) -> Iterator[Case]:
@@ -85,18 +78,8 @@ def bad_values_stay(name: str) -> None:
             test_unroll.test_an_infinite_input_only_saturates(name, hidden_size)
 
 
-def at_saturation_and_kinks(name: str) -> None:
-    """Gradients that are tiny, and a relu at 0; nothing of length 0, whose cotangents are not."""
-    rng = np.random.default_rng(0)
-    cell = CELLS[name](3, 5)
-    case = random_case(cell, rr.RaggedBatch(rng.uniform(-1, 1, (9, 3)), [4, 2, 3]), rng)
-    gates = {"lstm": (40, 40, 40, 40), "gru": (0.3, 40, 0.3)}.get(name.partition("_")[0])
-    biases, weight = (gates, 0.01) if gates else ((0.0,) if name == "rnn_relu" else (40,), 0.0)
-    arrays = {key: weight * array for key, array in case.parameters.items()}
-    arrays["b_ih"] = np.repeat(np.array(biases, np.float64), 5)
-    arrays["b_hh"] = np.zeros(cell.num_gates * 5)
-    case = case._replace(parameters=rr.CellParameters(arrays))
-    agrees_with_the_definition(unroll(1, None), case)
+def agrees_at_saturation_and_kinks(name: str) -> None:
+    test_unroll.test_tiny_gradients_and_those_on_a_kink_agree_with_the_definition(name)
 
 
 def holds_all_properties(name: str) -> None:
@@ -149,7 +132,8 @@ def runs_within_bounds(name: str) -> None:
 CHECKS: dict[str, tuple[Callable[[str], None], ...]] = {
     "values": (
         agrees, what_memory_held_reaches_nothing, no_bit_depends_on_threads_or_lanes,
-        at_saturation_and_kinks, bad_values_stay, agrees_at_large_sizes, holds_all_properties,
+        agrees_at_saturation_and_kinks, bad_values_stay, agrees_at_large_sizes,
+        holds_all_properties,
     ),
     "threads": (threads_and_memory,),
     "races": (runs_on_threads,),

@@ -27,7 +27,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ver
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), zip(CHOSEN, ("agrees_with_the_definition", "data race"), strict=True)
+    ("name", "words"), [*zip(CHOSEN, ("agrees_with_the_definition", "data race"), strict=True)]
 )
 def test_a_bug_is_found(name: str, words: str, verdicts: dict[str, Verdict]) -> None:
     assert words in str(verdicts[name].found_by)
