@@ -33,7 +33,7 @@ KINDS = ("values", "threads", "races", "bounds")
 _SANITIZERS = {"races": ("thread", "libtsan.so"), "bounds": ("address", "libasan.so")}
 #: As little as a compiler can do: that takes longer than the checks.
 _FLAGS = ("-O0", "-w")
-_TIMEOUT = 120  # seconds, for what hangs
+_TIMEOUT = 300  # seconds, for what sleeps for ever: what spins has a limit of its own
 
 
 class Verdict(NamedTuple):
@@ -141,6 +141,8 @@ class Workshop:
             return "a hang"
         if process.returncode == 0:
             return None
+        if process.returncode == -signal.SIGXCPU:
+            return "a hang"
         if process.returncode < 0:
             return f"a crash, {signal.Signals(-process.returncode).name}"
         reports = [line for line in errors.splitlines() if "SUMMARY" in line or "ERROR" in line]

@@ -6,6 +6,7 @@ name and what it said, and is exit status 1. KIND is one of :data:`CHECKS`.
 
 from __future__ import annotations
 
+import resource
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -155,6 +156,8 @@ def first_failure(kind: str) -> str | None:
 
 
 if __name__ == "__main__":
+    # Of what hangs a thread spins; and there is no limit of time that every machine keeps to.
+    resource.setrlimit(resource.RLIMIT_CPU, (60, 65))
     found = first_failure(sys.argv[1])
     sys.stdout.write(f"{found}\n")
     sys.exit(found is not None)
