@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping
 from typing import Any
@@ -34,12 +35,18 @@ def cells(name: str) -> st.SearchStrategy[AnyCell]:
 
 
 class Poisoned(Workspace):
-    """Gives out memory that is full of NaN, each array apart from the others."""
+    """Gives out memory that is full of NaN, each array apart from the others.
+
+    None begins with a cache line, and all end where their memory does.
+    """
 
     def empties(
         self, shapes: Mapping[str, tuple[int, ...]], dtype: Any
     ) -> dict[str, np.ndarray[Any, Any]]:
-        return {name: np.full(shape, np.nan, dtype) for name, shape in shapes.items()}
+        return {
+            name: np.full(math.prod(shape) + 1, np.nan, dtype)[1:].reshape(shape)
+            for name, shape in shapes.items()
+        }
 
 
 @st.composite
