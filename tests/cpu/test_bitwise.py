@@ -19,7 +19,7 @@ from refrnn.testing.strategies import cases, lengths
 
 from ..kernel_cells import CELLS, DTYPES, bad_values_change_no_bit_of_others, examples
 from .test_unroll import drawn_case
-from .unrolls_and_cells import INSTRUCTION_SETS, IS_X86, cells, unrolls
+from .unrolls_and_cells import INSTRUCTION_SETS, IS_X86, Poisoned, cells, unrolls
 
 #: Those whose multiply-adds are rounded once.
 FUSED = [name for name in INSTRUCTION_SETS if name != "baseline" or not IS_X86]
@@ -44,6 +44,17 @@ def test_no_bit_depends_on_threads_or_lanes(
     plain = CythonUnroll(num_threads=1, lanes=1, instruction_set=instruction_set)
     expected = run_case(case, plain)
     hold_bitwise(run_case(case, data.draw(unrolls(instruction_set))), expected)
+
+
+@pytest.mark.parametrize("name", CELLS)
+@examples(20, 500)
+@given(data=st.data())
+def test_no_bit_depends_on_what_memory_held(name: str, data: st.DataObject) -> None:
+    case = some_case(data, name)
+    unroll = data.draw(unrolls())
+    expected = run_case(case, unroll)
+    unroll.workspace = Poisoned()
+    hold_bitwise(run_case(case, unroll), expected)
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -75,6 +75,26 @@ def test_many_rows_agree_with_the_definition(name: str) -> None:
         agrees_with_the_definition(CythonUnroll(instruction_set=instruction_set), case)
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_tiny_gradients_and_those_on_a_kink_agree_with_the_definition(name: str) -> None:
+    """Derivatives from the outputs are 0 where gates are saturated; that of relu at 0 is 0.
+
+    No sequence is empty: cotangents that pass it would hide the tiny ones.
+    """
+    case = drawn_case(CELLS[name](3, 5), "float64", [4, 2, 3])
+    weight, biases = {
+        "rnn_tanh": (0.01, [40.0]),
+        "rnn_relu": (0.0, [0.0]),
+        "lstm": (0.01, [40.0] * 4),
+    }.get(name, (0.01, [0.3, 40.0, 0.3]))
+    arrays = {key: weight * array for key, array in case.parameters.items()}
+    arrays["b_ih"] = np.repeat(np.array(biases), 5)
+    arrays["b_hh"] = np.zeros_like(arrays["b_ih"])
+    case = case._replace(parameters=rr.CellParameters(arrays))
+    for instruction_set in INSTRUCTION_SETS:
+        agrees_with_the_definition(CythonUnroll(instruction_set=instruction_set), case)
+
+
 def drawn_case(cell: rr.unroll.base.AnyCell, dtype: str, batch_lengths: list[int]) -> Case:
     rng = np.random.default_rng(3)
 

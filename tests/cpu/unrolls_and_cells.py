@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import platform
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
-from refrnn_accel.cpu import CythonUnroll, instruction_sets
+from refrnn_accel.cpu import CythonUnroll, Workspace, instruction_sets
 
 from refrnn.unroll.base import AnyCell
 
@@ -28,6 +32,21 @@ def cells(name: str) -> st.SearchStrategy[AnyCell]:
         st.sampled_from(HIDDEN_SIZES),
         st.sampled_from([2, 1, 0]),
     )
+
+
+class Poisoned(Workspace):
+    """Gives out memory that is full of NaN, each array apart from the others.
+
+    None begins with a cache line, and all end where their memory does.
+    """
+
+    def empties(
+        self, shapes: Mapping[str, tuple[int, ...]], dtype: Any
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        return {
+            name: np.full(math.prod(shape) + 1, np.nan, dtype)[1:].reshape(shape)
+            for name, shape in shapes.items()
+        }
 
 
 @st.composite
