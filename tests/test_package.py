@@ -232,5 +232,6 @@ def test_info_reports_unrolls_from_elsewhere(fresh_python: Python, site: Path) -
     assert rows["toy"] == {"name": "toy", "origin": "dist-toy 1.0", "reason": None}
     assert "a_module_nobody_has" in rows["broken"]["reason"]
     assert facts["version"] == refrnn.__version__
-    assert set(facts["extras"]) == {"plot", "bench", "peers", "test", "docs"}
+    frameworks = {"torch", "jax", "keras", "onnx", "mlx"}
+    assert set(facts["extras"]) == {"plot", "bench", "peers", "test", "docs"} | frameworks
     assert facts["extras"]["test"].keys() >= {"pytest>=9"}
