@@ -10,6 +10,7 @@ names, and that compiler's sanitizers.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import shutil
@@ -115,38 +116,42 @@ class Workshop:
         if done.returncode:
             raise RuntimeError(f"a bug does not compile:\n{done.stderr[:2000]}")
 
-    def _check(self, folder: Path, kind: str) -> str | None:
-        """What the checks say; None if they find nothing."""
+    def _environment(self, folder: Path, kind: str) -> dict[str, str]:
+        """Of checks: what is imported from where, and how it is watched."""
         path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
         settings = {
             "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
             "ASAN_OPTIONS": "detect_leaks=0", "TSAN_OPTIONS": "halt_on_error=1:exitcode=66",
         }  # fmt: skip
         if kind in _SANITIZERS:
-            name = f"-print-file-name={_SANITIZERS[kind][1]}"
-            found = subprocess.run(
-                [self._compiler, name], capture_output=True, text=True, check=True
-            )
-            settings["LD_PRELOAD"] = found.stdout.strip()
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tests.cpu.kernel_checks", kind],
-            cwd=folder, env={**os.environ, **settings}, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
-        try:
-            out, errors = process.communicate(timeout=_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # with the processes that tests have started
-            process.communicate()
-            return "a hang"
-        if process.returncode == 0:
-            return None
-        if process.returncode == -signal.SIGXCPU:
-            return "a hang"
-        if process.returncode < 0:
-            return f"a crash, {signal.Signals(-process.returncode).name}"
-        reports = [line for line in errors.splitlines() if "SUMMARY" in line or "ERROR" in line]
-        return (out.strip() or (reports or errors.splitlines() or ["no message"])[-1])[:300]
+            where = [self._compiler, f"-print-file-name={_SANITIZERS[kind][1]}"]
+            done = subprocess.run(where, capture_output=True, text=True, check=True)
+            settings["LD_PRELOAD"] = done.stdout.strip()
+        return {**os.environ, **settings}
+
+    def _check(self, folder: Path, kind: str) -> str | None:
+        """What the checks say; None if they find nothing."""
+        said = folder / "said"
+        with said.open("w", encoding="utf-8") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "tests.cpu.kernel_checks", kind],
+                cwd=folder, env=self._environment(folder, kind), stdout=file, stderr=file,
+                start_new_session=True,
+            )  # fmt: skip
+            try:
+                code = process.wait(timeout=_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                code = -signal.SIGXCPU
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # and what tests have started
+                process.wait()
+        if code < 0:
+            return "a hang" if code == -signal.SIGXCPU else f"a crash, {signal.Signals(-code).name}"
+        lines = said.read_text(encoding="utf-8", errors="replace").split("\n")
+        found = [line for line in lines if line.strip()] or ["no message"]
+        reports = [line for line in found if "SUMMARY" in line]  # of a sanitizer
+        return (reports or found)[-1][:300] if code else None
 
 
 def unedited(kind: str) -> KernelBug:

@@ -157,7 +157,7 @@ def first_failure(kind: str) -> str | None:
 
 if __name__ == "__main__":
     # Of what hangs a thread spins; and there is no limit of time that every machine keeps to.
-    resource.setrlimit(resource.RLIMIT_CPU, (60, 65))
+    resource.setrlimit(resource.RLIMIT_CPU, (40, 45))
     found = first_failure(sys.argv[1])
     sys.stdout.write(f"{found}\n")
     sys.exit(found is not None)
