@@ -28,6 +28,7 @@ __all__ = [
     "hard_case",
     "make_cell",
     "random_case",
+    "strided",
     "vowels_case",
 ]
 
@@ -183,8 +184,8 @@ def hard_case(name: str, cell: AnyCell, dtype: Any = "float64", *, reverse: bool
         case = case._replace(state_0=None, d_output=None, d_state_n=d_state_n)
     case = case.astype(dtype)
     if name == "strided" and case.d_output is not None:
-        batch = case.batch.with_values(_strided(case.batch.values))
-        case = case._replace(batch=batch, d_output=_strided(case.d_output))
+        batch = case.batch.with_values(strided(case.batch.values))
+        case = case._replace(batch=batch, d_output=strided(case.d_output))
     return case
 
 
@@ -229,8 +230,18 @@ def _batch(lengths: Sequence[int], values: Array) -> RaggedBatch:
     return RaggedBatch(values, np.array(lengths, dtype=np.int64))
 
 
-def _strided(array: Array) -> Array:
-    """The same numbers as every second element of a larger array, its columns back to front."""
+def strided(array: Array) -> Array:
+    """The same numbers as every second element of a larger array, its columns back to front.
+
+    Parameters
+    ----------
+    array : ndarray of shape (N, F)
+
+    Returns
+    -------
+    ndarray of shape (N, F)
+        A view with NaN between its elements.
+    """
     wide = np.full((2 * array.shape[0], 2 * array.shape[1]), np.nan, array.dtype)
     view: Array = wide[::2, ::-2]
     view[...] = array

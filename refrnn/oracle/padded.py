@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..types import Array
+from ..types import Array, IntArray
 from .network import Results
 from .problem import Problem
 from .semantics import Semantics
 from .subject import Expected
 
-__all__ = ["expected_d_input", "expected_output"]
+__all__ = ["expected_d_input", "expected_output", "reversed_rows"]
 
 
 def expected_output(
@@ -77,6 +77,22 @@ def expected_d_input(results: Results, problem: Problem, *, batch_first: bool = 
     if results.at_padding is not None and results.at_padding.d_input is not None:
         padded = np.where(problem.mask[:, :, None], padded, results.at_padding.d_input)
     return _laid_out(padded, None, batch_first)
+
+
+def reversed_rows(lengths: IntArray) -> IntArray:
+    """Row numbers that turn each sequence round within its own length.
+
+    Parameters
+    ----------
+    lengths : ndarray of int64, shape (B,)
+
+    Returns
+    -------
+    ndarray of int64, shape (N,)
+        Its own inverse.
+    """
+    ends = np.cumsum(lengths)
+    return np.repeat(2 * ends - lengths - 1, lengths) - np.arange(int(lengths.sum()))
 
 
 def _padded(rows: Array, problem: Problem) -> Array:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ..cases import strided
 from ..comparison import Case
 from ..parameters import CellParameters
 from ..types import Array, BoolArray
@@ -178,8 +179,8 @@ class FunctionSubject:
         ).astype(self.dtype)
         if problem.strided:
             case = case._replace(
-                batch=case.batch.with_values(_with_gaps(case.batch.values)),
-                d_output=_with_gaps(problem.d_output),
+                batch=case.batch.with_values(strided(case.batch.values)),
+                d_output=strided(problem.d_output),
             )
         result = self._function(case)
         if not isinstance(result, Result):
@@ -217,11 +218,3 @@ def _parts(states: State, count: int) -> list[Any]:
     if len(parts) != count:
         raise ValueError(f"a state has {len(parts)} arrays, expected {count}")
     return parts
-
-
-def _with_gaps(array: Array) -> Array:
-    """The same numbers as every second element of a larger array, NaN between them."""
-    wide = np.full((2 * array.shape[0], 2 * array.shape[1]), np.nan, array.dtype)
-    view: Array = wide[::2, ::-2]
-    view[...] = array
-    return view

@@ -17,11 +17,12 @@ from ...types import Array
 from ...unroll.base import AnyCell, State
 from ...validation import check_bool
 from ..network import Network, Results
+from ..padded import reversed_rows
 from ..problem import Problem
 from ..semantics import LAW, PROFILES, Semantics
 from ..subject import Expected, Subject
 from .flax_modules import CELLS, LinenModule, NnxModule, Part, PureModule, merge_of, parts_of
-from .jax_subject import JaxSubject, Weights, in_order, reversed_rows
+from .jax_subject import JaxSubject, Weights, in_order
 
 __all__ = ["adapt", "modules"]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import UnsupportedCase
 from ...parameters import CellParameters
-from ...types import Array, IntArray
+from ...types import Array
 from ...unroll.base import AnyCell, State
 from ...validation import check_integer
 from ..network import Network, Results
@@ -31,7 +31,6 @@ __all__ = [
     "float_dtype",
     "generator",
     "in_order",
-    "reversed_rows",
     "x64",
 ]
 
@@ -287,9 +286,3 @@ def in_order(arrays: Any, names: Sequence[str], what: str) -> dict[str, Any]:
     if len(leaves) != len(names):
         raise ValueError(f"{what} has {len(leaves)} arrays, expected {len(names)}")
     return dict(zip(names, leaves, strict=True))
-
-
-def reversed_rows(lengths: IntArray) -> IntArray:
-    """Row numbers that turn each sequence round within its own length."""
-    ends = np.cumsum(lengths)
-    return np.repeat(2 * ends - lengths - 1, lengths) - np.arange(int(lengths.sum()))

@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 
 from ...ragged import RaggedBatch
-from ...types import IntArray
 from ...unroll import PerSequence, Tape, backward, forward
 from ..evaluation import Setting, evaluate
 from ..network import Results
+from ..padded import reversed_rows
 from .base import UNROLL, Mistakes, evaluated
 from .gates import orders, permuted, unpermuted
 from .states import zeroed
@@ -83,7 +83,7 @@ def _truncated(setting: Setting) -> Results:
     if network.num_runs > 1:
         raise NotImplementedError
     cell, busy = network.cells[0], problem.lengths > 0
-    turned = _turned(problem.lengths) if network.reverse[0] else slice(None)
+    turned = reversed_rows(problem.lengths) if network.reverse[0] else slice(None)
     batch = problem.batch.with_values(problem.batch.values[turned])
     run = forward(cell, setting.parameters[0], batch, problem.state_0[0], unroll=PerSequence())
     first, last = batch.offsets[:-1][busy], batch.offsets[1:][busy] - 1
@@ -109,12 +109,6 @@ def _truncated(setting: Setting) -> Results:
         (d_state_0,),
         (gradients.parameters,),
     )
-
-
-def _turned(lengths: IntArray) -> IntArray:
-    """Row numbers that turn each sequence round within its own length."""
-    ends = np.cumsum(lengths)
-    return np.repeat(2 * ends - lengths - 1, lengths) - np.arange(int(lengths.sum()))
 
 
 def _clip_forgotten(tapes: Sequence[Tape]) -> list[Tape]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...cells import LSTM
 from ...comparison import Case, Results
 from ...types import Array
 from .base import (
@@ -129,7 +130,7 @@ def _forget_path(case: Case) -> Results:
 def _forget_once(self: Any, tape: Any) -> Any:
     """F forward, 1 backward."""
     if self.__dict__.get("forgets", True):
-        return type(self).__mro__[2]._forget(self, tape)  # type: ignore[attr-defined]
+        return LSTM._forget(self, tape)
     return np.ones_like(tape.c)
 
 
