@@ -31,6 +31,7 @@ WHOLE = {
     "W_hh transposed": "with W_hh transposed it agrees",
     "h_0 ignored": "with initial states ignored it agrees",
     "h_0 and c_0 swapped": "with h_0 and c_0 in each other's place it agrees",
+    "gradient cut": "with the gradient not carried from step to step it agrees",
     "forget bias": "with 1 added to the forget gate it agrees",
     "not put back": "with final states left in the order of sorted sequences it agrees",
     "state of the last step": "with the final state read at the last padded step it agrees",
